@@ -1,0 +1,104 @@
+"""Connections to Kafka: one place that knows how to reach it, for both client libraries."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.partitioner import DefaultPartitioner
+from confluent_kafka.admin import AdminClient
+
+from runtime.settings import KafkaSettings, milliseconds
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+REQUEST_TIMEOUT_S = 15.0
+
+
+def aiokafka_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Options that every aiokafka client takes."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = kafka.sasl_mechanism
+        options["sasl_plain_username"] = kafka.sasl_username
+        options["sasl_plain_password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+    if kafka.security_protocol.endswith("SSL"):
+        options["ssl_context"] = ssl.create_default_context(cafile=kafka.ssl_cafile)
+    return options
+
+
+def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Options that every confluent-kafka client takes."""
+    options: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+        "log_level": 0,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        options["sasl.mechanism"] = kafka.sasl_mechanism
+        options["sasl.username"] = kafka.sasl_username
+        options["sasl.password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+    if kafka.ssl_cafile:
+        options["ssl.ca.location"] = str(kafka.ssl_cafile)
+    return options
+
+
+def admin_client(kafka: KafkaSettings) -> AdminClient:
+    """An admin client. Its calls block: run them in a thread from async code."""
+    return AdminClient(confluent_options(kafka))
+
+
+def reader(kafka: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
+    """A consumer without a group that reads committed records, from wherever it is told to seek to."""
+    defaults: dict[str, Any] = {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "max_partition_fetch_bytes": 4 << 20,
+    }
+    return AIOKafkaConsumer(**aiokafka_options(kafka), **{**defaults, **options})
+
+
+def transactional_producer(kafka: KafkaSettings, transactional_id: str, **options: Any) -> AIOKafkaProducer:
+    """A producer whose `start()` fences every earlier one of the same id and settles its transaction.
+
+    Keys are placed by murmur2, as the Java client does, so that a key's partition is the same for everybody.
+    """
+    return AIOKafkaProducer(
+        **aiokafka_options(kafka),
+        transactional_id=transactional_id,
+        transaction_timeout_ms=milliseconds(kafka.transaction_timeout),
+        enable_idempotence=True,
+        **options,
+    )
+
+
+_PLACE = DefaultPartitioner()
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a key among `partitions`, as every producer here places it."""
+    return _PLACE(key.encode(), list(range(partitions)), list(range(partitions)))
+
+
+async def until_connected(what: str, connect: Callable[[], Awaitable[T]], *, backoff_s: float = 1.0) -> T:
+    """Call `connect` until the brokers answer, saying so and backing off up to 30 s in between.
+
+    `connect` must leave nothing open when it raises.
+    """
+    attempt = 0
+    while True:
+        try:
+            return await connect()
+        except (KafkaConnectionError, OSError) as error:
+            delay = min(30.0, backoff_s * 2**attempt)
+            log.warning("kafka away", what=what, error=str(error), retry_in_s=delay)
+            attempt += 1
+            await asyncio.sleep(delay)

@@ -1,0 +1,250 @@
+"""Settings: flag > `VELOCITY_*` environment (`__` nests) > `velocity.toml` > default."""
+
+import os
+import re
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from schemas.sources import Source
+from schemas.topics import TOPICS, TopicRole, TopicSpec
+from schemas.windows import WindowSpec
+
+CONFIG_FILE = "VELOCITY_CONFIG_FILE"
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"{name!r} is not an IANA time zone, such as Europe/London") from error
+    return name
+
+
+def _window_spec(text: str) -> str:
+    WindowSpec.parse(text)
+    return text
+
+
+Duration = Annotated[timedelta, AfterValidator(_positive)]
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class KafkaSettings(_Section):
+    """How to reach the brokers, and how the workers join their groups."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    stream_group: str = "velocity-stream"
+    batch_group: str = "velocity-batch"
+    session_timeout: Duration = timedelta(seconds=30)
+    transaction_timeout: Duration = Field(timedelta(seconds=20), le=timedelta(seconds=20))
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+
+
+class TopicSettings(_Section):
+    """Names of the topics; `prefix` goes before each."""
+
+    prefix: str = ""
+    replication_factor: int = Field(1, ge=1)
+    partitions: dict[TopicRole, int] = {}
+    orders: str = "wms.orders.v1"
+    returns: str = "wms.returns.v1"
+    cycle_counts: str = "wms.cycle-counts.v1"
+    reference: str = "velocity.reference.v1"
+    batches: str = "velocity.batches.v1"
+    frontiers: str = "velocity.frontiers.v1"
+    dead_letters: str = "velocity.dead-letters.v1"
+    audit_log: str = "velocity.audit-log.v1"
+    control: str = "velocity.control.v1"
+    coefficients: str = "velocity.coefficients.v1"
+    failed_chunks: str = "velocity.failed-chunks.v1"
+
+    def name(self, role: TopicRole) -> str:
+        """The full name of a topic."""
+        return self.prefix + getattr(self, role.value)
+
+    def source_topic(self, source: Source) -> str:
+        """The topic that a source is read from."""
+        return self.name(TopicRole(source.value.replace("-", "_")))
+
+    def source_of(self, topic: str) -> Source:
+        """The source that a topic carries.
+
+        Raises:
+            KeyError: it is none of the source topics.
+        """
+        return {self.source_topic(source): source for source in Source}[topic]
+
+    def partition_count(self, spec: TopicSpec) -> int:
+        """How many partitions a topic is created with."""
+        return self.partitions.get(spec.role, spec.partitions)
+
+
+class WindowSettings(_Section):
+    """How event time is cut into windows, and when a window closes."""
+
+    spec: Annotated[str, AfterValidator(_window_spec)] = "PT1H"
+    max_out_of_orderness: timedelta = Field(timedelta(minutes=10), ge=timedelta(0))
+    idle_timeout: Duration = timedelta(minutes=1)
+    idle_policy: Literal["advance", "hold"] = "advance"
+
+
+class IntakeSettings(_Section):
+    """What a record must be like to be counted."""
+
+    sku_pattern: str = r"[A-Z0-9][A-Z0-9._/-]{0,63}"
+    unit_codes: tuple[str, ...] = (
+        *("EA", "PR", "DZN", "SET", "PK", "IP", "BX", "CT", "CS", "PL"),
+        *("KGM", "LTR", "MTR"),
+    )
+    max_future_skew: timedelta = Field(timedelta(minutes=5), ge=timedelta(0))
+    schema_dir: Path | None = None  # `<id>.avsc` files: the Avro writer schemas that are known
+
+    @field_validator("sku_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return pattern
+
+
+class StreamSettings(_Section):
+    """How the stream worker checkpoints and bounds its memory."""
+
+    checkpoint_interval: Duration = timedelta(seconds=5)
+    chunk_records: int = Field(10_000, ge=5_000, le=20_000)
+    buffered_records: int = Field(200_000, ge=20_000)  # rows of open windows in memory, before blocks are cut short
+    pending_bytes: int = Field(8 << 20, ge=1 << 10)  # corrections and dead letters that ask for an early checkpoint
+    codec: Literal["null", "deflate", "zstandard"] = "deflate"
+    max_batch_backlog: int = Field(100_000, ge=1)  # manifests that the batch workers have yet to take
+    min_free_bytes: int = Field(64 << 20, ge=0)  # of the store's disk, below which fetching pauses
+    retry_backoff: Duration = timedelta(seconds=1)
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8081, ge=0, le=65535)
+
+
+class BatchSettings(_Section):
+    """How the batch worker loads, calculates and publishes."""
+
+    max_concurrency: int = Field(12, ge=1)
+    queue_size: int = Field(1_000, ge=1)
+    load_records: int = Field(500_000, ge=1)  # facts that one DuckDB transaction takes at most
+    memory_limit: str = "2GB"
+    threads: int | None = Field(None, ge=1)
+    retry_backoff: Duration = timedelta(seconds=1)
+    max_loop_lag: Duration = timedelta(milliseconds=250)
+
+
+class VelocitySettings(_Section):
+    """Thresholds of the classes and what counts as a known item. Part of the run id."""
+
+    abc_a: float = Field(0.80, gt=0, lt=1)
+    abc_b: float = Field(0.95, gt=0, le=1)
+    xyz_x: float = Field(0.5, ge=0)
+    xyz_y: float = Field(1.0, ge=0)
+    provisional_days: int = Field(14, ge=0)
+    require_known_items: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.abc_a >= self.abc_b or self.xyz_x > self.xyz_y:
+            raise ValueError("thresholds must ascend: abc_a < abc_b and xyz_x <= xyz_y")
+        return self
+
+
+class ApiSettings(_Section):
+    """Where the batch worker listens, and where the command line calls it."""
+
+    url: str = "http://127.0.0.1:8080"
+
+
+class StoreSettings(_Section):
+    """Where batch files live: a directory, or `s3://bucket/prefix`."""
+
+    url: str = "velocity-store"
+
+
+class LogSettings(_Section):
+    """`console` is for people, `json` for machines."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """All settings. `velocity config` shows them."""
+
+    model_config = SettingsConfigDict(env_prefix="VELOCITY_", env_nested_delimiter="__", extra="forbid")
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    window: WindowSettings = WindowSettings()
+    intake: IntakeSettings = IntakeSettings()
+    stream: StreamSettings = StreamSettings()
+    batch: BatchSettings = BatchSettings()
+    velocity: VelocitySettings = VelocitySettings()
+    api: ApiSettings = ApiSettings()
+    store: StoreSettings = StoreSettings()
+    log: LogSettings = LogSettings()
+    state_dir: Path = Path("velocity-state")
+    worker_id: str = Field(default_factory=socket.gethostname, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+    sites_file: Path | None = None
+    default_time_zone: Zone = "UTC"
+    sku_pattern: str | None = None  # short for intake.sku_pattern
+    unit_codes: tuple[str, ...] | None = None  # short for intake.unit_codes
+
+    @model_validator(mode="after")
+    def _shorthands(self) -> Self:
+        if self.sku_pattern is not None:
+            self.intake = IntakeSettings(**{**self.intake.model_dump(), "sku_pattern": self.sku_pattern})
+        if self.unit_codes is not None:
+            self.intake = IntakeSettings(**{**self.intake.model_dump(), "unit_codes": self.unit_codes})
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then the file."""
+        file = Path(os.environ.get(CONFIG_FILE, "velocity.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    def topic_specs(self) -> tuple[tuple[str, TopicSpec], ...]:
+        """Every topic with its configured name."""
+        return tuple((self.topics.name(spec.role), spec) for spec in TOPICS)
+
+
+def milliseconds(duration: timedelta) -> int:
+    """A duration in whole milliseconds."""
+    return duration // timedelta(milliseconds=1)
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """All settings as JSON values, secrets masked."""
+    return settings.model_dump(mode="json")
