@@ -70,7 +70,13 @@ def repository() -> Path:
 def pinned_jars() -> list[Jar]:
     """The jars of the broker, as `jars.txt` lists them."""
     text = resources.files("sandbox.kafka").joinpath("jars.txt").read_text("utf-8")
-    return [Jar(*coordinate.split(":"), sha256) for sha256, coordinate in map(str.split, text.splitlines())]
+    return [_pinned(line) for line in text.splitlines()]
+
+
+def _pinned(line: str) -> Jar:
+    sha256, coordinate = line.split()
+    group, artifact, version = coordinate.split(":")
+    return Jar(group, artifact, version, sha256)
 
 
 def class_path(on_progress: Progress | None = None) -> str:
@@ -136,7 +142,7 @@ def _fetch(jar: Jar, repositories: dict[str, str]) -> None:
     raise KafkaInstallError(
         f"could not download {jar.path.name} from {', '.join(repositories.values())} ({reason}). The embedded Kafka "
         "needs the network once, for 56 MB; behind a firewall, name a mirror under [repositories] in ~/.config/jgo.conf"
-    )
+    ) from failure
 
 
 def resolved_jars() -> list[Jar]:

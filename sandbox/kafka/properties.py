@@ -36,6 +36,8 @@ _SMALL_AND_PROMPT = {
     "transaction.state.log.num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",  # so that a test need not wait 6 s for a dead worker
+    "broker.session.timeout.ms": "4000",  # a killed broker's successor waits until its registration has expired
+    "broker.heartbeat.interval.ms": "1000",
     "log.cleaner.dedupe.buffer.size": str(16 << 20),  # the default takes 128 MB of the heap
 }
 

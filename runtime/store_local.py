@@ -1,0 +1,152 @@
+"""The batch store in a directory: temporary file → fsync → hard link to the final name → fsync of the directories.
+
+A link, unlike a rename, never replaces a file. The directory may be shared by workers, also over NFS.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from runtime.spool import Spool, check_folder, sweep_folder
+from runtime.store import (
+    TEMPORARY,
+    BatchMissing,
+    BatchStore,
+    PathTaken,
+    SpoolLost,
+    StoredFile,
+    StoreUnavailable,
+    checked_name,
+    checked_path,
+    store_errors,
+)
+
+_CHUNK = 1 << 20
+
+
+class LocalStore(BatchStore):
+    """Batch files under `root`, which is created when something is first written."""
+
+    def __init__(self, root: Path, min_free_bytes: int = 0) -> None:
+        self.root = root.expanduser().absolute()
+        self._min_free_bytes = min_free_bytes
+        self._durable: set[Path] = set()  # directories whose entry in their parent this process has made durable
+
+    def spool(self, worker: str, name: str) -> Spool:
+        return _LocalSpool(self, self._folder_of(worker), name)
+
+    def sweep(self, worker: str) -> int:
+        return sweep_folder(self._folder_of(worker))
+
+    def check(self) -> None:
+        check_folder(self.root / TEMPORARY, self._min_free_bytes)
+
+    def read(self, path: str) -> bytes:
+        with self._finding(path) as file:
+            return file.read_bytes()
+
+    def open(self, path: str) -> BinaryIO:
+        with self._finding(path) as file:
+            return file.open("rb")
+
+    def size(self, path: str) -> int:
+        with self._finding(path) as file:
+            return file.stat().st_size
+
+    def list(self) -> Iterator[tuple[str, int]]:
+        with store_errors(f"list {self.root}"):
+            yield from self._list(self.root, "")
+
+    def delete(self, path: str) -> None:
+        with store_errors(f"delete {path}"):
+            (self.root / checked_path(path)).unlink(missing_ok=True)
+
+    def make_durable(self, folder: Path) -> None:
+        """Create `folder` within the root, and see to it that it outlives a power failure."""
+        if folder in self._durable:
+            return
+        folder.mkdir(exist_ok=True, parents=folder == self.root)
+        if folder != self.root:
+            self.make_durable(folder.parent)
+        fsync_directory(folder.parent)
+        self._durable.add(folder)
+
+    def _folder_of(self, worker: str) -> Path:
+        return self.root / TEMPORARY / checked_name(worker)
+
+    @contextmanager
+    def _finding(self, path: str) -> Iterator[Path]:
+        with store_errors(f"read {path}"):
+            try:
+                yield self.root / checked_path(path)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                if not self.root.is_dir():
+                    raise StoreUnavailable(f"the batch store {self.root} is not there: is its volume mounted?") from error
+                raise BatchMissing(f"{path} is not in the batch store {self.root}") from error
+
+    def _list(self, folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+        """In the order of whole paths: `a-b/x` comes before `a/x`, as it does in a bucket."""
+        with os.scandir(folder) as found:
+            entries = sorted((entry.name + "/" * entry.is_dir(), entry) for entry in found)
+        for name, entry in entries:
+            if entry.is_dir():
+                if prefix or entry.name != TEMPORARY:
+                    yield from self._list(Path(entry.path), prefix + name)
+            else:
+                yield prefix + name, entry.stat().st_size
+
+
+class _LocalSpool(Spool):
+    """A temporary file on the disk where it stays."""
+
+    def __init__(self, store: LocalStore, folder: Path, name: str) -> None:
+        super().__init__(folder, name)
+        self._store = store
+        self._doubtful = False
+
+    def _publish(self, stored: StoredFile) -> None:
+        self._sync()
+        target = self._store.root / stored.path
+        self._store.make_durable(target.parent)
+        try:
+            os.link(self._file, target)
+        except FileExistsError as error:
+            if not self._store.holds(stored):
+                raise PathTaken(f"{stored.path} exists with other content: two workers wrote one batch") from error
+        fsync_directory(target.parent)
+
+    def _sync(self) -> None:
+        """After a failed fsync the kernel counts the lost pages as written and the next one succeeds: write anew."""
+        if self._doubtful:
+            self._rewrite()
+        self._doubtful = True
+        file = os.open(self._file, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+        self._doubtful = False
+
+    def _rewrite(self) -> None:
+        copy = self._file.with_name(self._file.name + ".again")
+        digest = hashlib.sha256()
+        with self._file.open("rb") as old, copy.open("wb") as new:
+            while chunk := old.read(_CHUNK):
+                digest.update(chunk)
+                new.write(chunk)
+        if digest.hexdigest() != self.sha256:
+            copy.unlink()
+            raise SpoolLost(f"temporary file {self._file} no longer holds what was written to it")
+        copy.replace(self._file)
+
+
+def fsync_directory(folder: Path) -> None:
+    """Make the entries of a directory durable."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

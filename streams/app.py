@@ -1,0 +1,77 @@
+"""Faust's part: an app with one agent per source, each event of which is a fetch.
+
+Faust gives agents, group membership and supervision. Its acks, commits and tables are not used: see the decision
+records on why they lose data.
+"""
+
+import faust
+import mode
+from aiokafka.helpers import create_ssl_context
+from faust.auth import SASLCredentials, SSLCredentials
+
+from runtime.settings import KafkaSettings, Settings
+from schemas.sources import Source
+from streams.fetch_lane import FetchLane, RawFetches
+from streams.worker import StreamWorker
+
+MAX_BLOCKED_S = 86_400.0  # an agent under backpressure may hold a fetch this long; beyond it aiokafka leaves the group
+
+
+def build_app(settings: Settings) -> faust.App:
+    """A Faust app that delivers whole fetches, declares no table, and never commits by itself."""
+    kafka = settings.kafka
+    session_s = kafka.session_timeout.total_seconds()
+    app = faust.App(
+        kafka.stream_group,
+        broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(kafka),
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=max(0.3, session_s / 10),
+        broker_request_timeout=max(40.0, session_s + 10),
+        broker_max_poll_interval=MAX_BLOCKED_S,
+        broker_rebalance_timeout=max(10.0, session_s),
+        consumer_auto_offset_reset="none",
+        consumer_group_instance_id=settings.worker_id,
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        datadir=str(settings.state_dir / "faust"),
+        worker_redirect_stdouts=False,
+        autodiscover=False,
+    )
+    app.transport.Consumer = FetchLane
+    return app
+
+
+def add_agents(app: faust.App, worker: StreamWorker, settings: Settings) -> None:
+    """One agent per source, and the group's signals."""
+    app.on_partitions_revoked.connect(lambda _, revoked, **kwargs: worker.revoked(revoked), weak=False)
+    app.on_partitions_assigned.connect(lambda _, assigned, **kwargs: worker.assigned(assigned), weak=False)
+    for source in Source:
+        topic = app.topic(settings.topics.source_topic(source), schema=RawFetches(), acks=False)
+        app.agent(topic, name=source.value, supervisor_strategy=mode.CrashingSupervisor)(_agent(worker))
+
+
+def _agent(worker: StreamWorker):
+    async def take_fetches(stream: faust.Stream) -> None:
+        async for event in stream.events():
+            await worker.take(event.value)
+
+    return take_fetches
+
+
+def _credentials(kafka: KafkaSettings) -> SASLCredentials | SSLCredentials | None:
+    if kafka.security_protocol == "PLAINTEXT":
+        return None
+    context = None
+    if kafka.security_protocol.endswith("SSL"):
+        context = create_ssl_context(cafile=str(kafka.ssl_cafile) if kafka.ssl_cafile else None)
+    if kafka.security_protocol == "SSL":
+        return SSLCredentials(context)
+    password = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+    return SASLCredentials(
+        username=kafka.sasl_username, password=password, mechanism=kafka.sasl_mechanism, ssl_context=context
+    )

@@ -1,0 +1,140 @@
+"""The transactions of one source partition: manifests, dead letters, frontier and offset commit, all or nothing."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+from msgspec import structs
+
+from runtime.connections import transactional_producer
+from runtime.crash_points import crash_point
+from runtime.settings import Settings
+from schemas.codecs import encode
+from schemas.dead_letters import DeadLetter
+from schemas.records import CommitMetadata, Frontier, Manifest
+from schemas.topics import DEAD_LETTER_MAX_MESSAGE, TopicRole
+
+log = structlog.get_logger(__name__)
+
+
+class CheckpointRefusedByBroker(Exception):
+    """The transaction was aborted cleanly; time may heal the reason, and the same snapshot can be tried again."""
+
+
+class PartitionLost(Exception):
+    """Fenced, or the outcome is unknown: the partition's state must be dropped and recovered."""
+
+    def __init__(self, why: str, *, fenced: bool) -> None:
+        super().__init__(why)
+        self.fenced = fenced
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one transaction says. `frontier.manifests` holds what was announced before; this adds to it."""
+
+    manifests: list[Manifest]
+    dead_letters: list[DeadLetter]
+    frontier: Frontier
+
+
+class Ledger:
+    """A transactional producer of one source partition. `open` fences every earlier one."""
+
+    def __init__(self, settings: Settings, topic: str, partition: int) -> None:
+        self._topics = settings.topics
+        self._group = settings.kafka.stream_group
+        self._tp = TopicPartition(topic, partition)
+        self._timeout_s = settings.kafka.transaction_timeout.total_seconds()
+        self._producer: AIOKafkaProducer = transactional_producer(
+            settings.kafka,
+            f"{self._group}/{topic}/{partition}",
+            max_request_size=DEAD_LETTER_MAX_MESSAGE + (64 << 10),
+            compression_type="lz4",
+        )
+
+    async def open(self) -> None:
+        """Fence the former owner and settle its transaction."""
+        await self._producer.start()
+
+    async def close(self) -> None:
+        """Give up the producer; an unfinished transaction is aborted by the next owner or by time."""
+        try:
+            await asyncio.wait_for(self._producer.stop(), timeout=2)
+        except Exception as error:
+            log.debug("producer did not stop cleanly", partition=self._tp, error=repr(error))
+
+    async def commit(self, entry: Entry) -> Frontier:
+        """Commit a checkpoint; returns the frontier record as announced.
+
+        Raises:
+            CheckpointRefusedByBroker: aborted; the same entry can be tried again.
+            PartitionLost: fenced, or the outcome is unknown.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.begin_transaction()
+                frontier = await self._send(entry)
+        except Exception as error:
+            await self._abort(error)
+            raise CheckpointRefusedByBroker(repr(error)) from error
+        crash_point("stream.in_transaction")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.commit_transaction()
+        except Exception as error:
+            raise PartitionLost(f"the commit's outcome is unknown: {error!r}", fenced=_is_fence(error)) from error
+        crash_point("stream.after_commit")
+        return frontier
+
+    async def _send(self, entry: Entry) -> Frontier:
+        letters = [await self._send_dead_letter(letter) for letter in entry.dead_letters]
+        announced = [await self._send_manifest(manifest) for manifest in entry.manifests]
+        last = dict(entry.frontier.manifests)
+        for sent in await asyncio.gather(*announced):
+            last[sent.partition] = max(last.get(sent.partition, -1), _valid(sent.offset))
+        frontier = structs.replace(entry.frontier, manifests=last)
+        topic = self._topics.name(TopicRole.FRONTIERS)
+        sent = await self._producer.send_and_wait(topic, encode(frontier), key=frontier.key.encode())
+        await asyncio.gather(*letters)
+        metadata = CommitMetadata(
+            n=frontier.position,
+            f=frontier.frontier,
+            m=frontier.max_event_time,
+            s=frontier.checkpoint_seq,
+            h=frontier.settings_hash,
+            r=_valid(sent.offset),
+        )
+        commit = OffsetAndMetadata(frontier.committed, encode(metadata).decode())
+        await self._producer.send_offsets_to_transaction({self._tp: commit}, self._group)
+        return frontier
+
+    async def _send_manifest(self, manifest: Manifest) -> asyncio.Future:
+        topic = self._topics.name(TopicRole.BATCHES)
+        return await self._producer.send(topic, encode(manifest), key=manifest.site_id.encode())
+
+    async def _send_dead_letter(self, letter: DeadLetter) -> asyncio.Future:
+        topic = self._topics.name(TopicRole.DEAD_LETTERS)
+        return await self._producer.send(topic, letter.value, key=letter.id.encode(), headers=letter.to_headers())
+
+    async def _abort(self, cause: Exception) -> None:
+        if _is_fence(cause):
+            raise PartitionLost("another worker owns this partition", fenced=True) from cause
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.abort_transaction()
+        except Exception as error:
+            raise PartitionLost(f"{cause!r}, and the abort failed: {error!r}", fenced=_is_fence(error)) from error
+
+
+def _valid(offset: int) -> int:
+    if offset < 0:
+        raise ValueError("the broker did not say at which offset it stored a record")
+    return offset
+
+
+def _is_fence(error: BaseException) -> bool:
+    return isinstance(error, ProducerFenced)

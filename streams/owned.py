@@ -1,0 +1,210 @@
+"""A source partition that this worker owns: the pure state, its temporary files, and its transactions."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from faust.types import TP
+
+from runtime.settings import Settings
+from runtime.store import BatchStore, StoreUnavailable
+from schemas.records import Frontier, Gap, partition_key
+from schemas.sources import Source
+from schemas.windows import SiteWindows
+from streams import metrics
+from streams.batch_file import BatchFormat
+from streams.batch_writer import BatchWriter
+from streams.checkpoint import Checkpoint, Identity, WriterPool
+from streams.dead_letters import dead_letter, wire_size
+from streams.event_clock import ClockRules
+from streams.fetch_lane import Fetch
+from streams.intake import Intake
+from streams.ledger import CheckpointRefusedByBroker, Ledger
+from streams.open_windows import WindowBuffer
+from streams.partition import Arrivals, Partition
+from streams.pressure import Pressure
+from streams.windowing import assign_windows
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What all partitions of a worker share. `wall_ms` is the wall clock, read in the shell alone."""
+
+    settings: Settings
+    settings_hash: str
+    store: BatchStore
+    windows: SiteWindows
+    rules: ClockRules
+    intakes: dict[Source, Intake]
+    formats: dict[Source, BatchFormat]
+    pressure: Pressure
+    wall_ms: Callable[[], int]
+
+    def writer(self, source: Source, partition: int, site_id: str) -> BatchWriter:
+        """A new batch file in this worker's temporary folder."""
+        return BatchWriter(self.formats[source], self.store, self.settings.worker_id, source, partition, site_id)
+
+
+class OwnedPartition:
+    """Takes fetches, spills, and checkpoints. One checkpoint or spill at a time; fetches go on in between."""
+
+    def __init__(
+        self, bench: Workbench, identity: Identity, state: Partition, ledger: Ledger, announced: dict[int, int]
+    ) -> None:
+        self.identity, self.state = identity, state
+        self.tp = TP(identity.topic, identity.partition)
+        self.name = partition_key(*self.tp)
+        self.dropped = False
+        self.last_checkpoint = 0.0  # monotonic seconds
+        self._bench, self._ledger, self._announced = bench, ledger, announced
+        self._intake = bench.intakes[identity.source]
+        self._writers = WriterPool(lambda site: bench.writer(identity.source, identity.partition, site))
+        self._checkpoint: Checkpoint | None = None
+        self._disk = asyncio.Lock()
+
+    # -- fetches -------------------------------------------------------------------------------------------------------
+
+    async def take(self, fetch: Fetch) -> None:
+        """Decode a fetch and admit it.
+
+        Raises:
+            LostRecords: it continues from beyond the position; nothing was taken.
+            ReplayMismatch: see `Partition.admit`.
+        """
+        self.state.admit(self._decode(fetch))
+        await self.spill()
+
+    def _decode(self, fetch: Fetch) -> Arrivals:
+        records, started = fetch.records, time.perf_counter()
+        decoded = self._intake.decode(
+            [record.value for record in records],
+            [record.timestamp for record in records],
+            [record.offset for record in records],
+        )
+        letters = [dead_letter(records[rejection.index], rejection) for rejection in decoded.rejections]
+        rows = assign_windows(decoded.table, self._bench.windows)
+        if not self.state.replaying:
+            source = self.identity.source.value
+            metrics.RECORDS.labels(source).inc(len(records))
+            metrics.BYTES.labels(source).inc(sum(max(0, record.serialized_value_size) for record in records))
+            for letter in letters:
+                metrics.DEAD_LETTERS.labels(source, letter.error_class.value).inc()
+        metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
+        return Arrivals(fetch.base, fetch.end, rows, letters, sum(map(wire_size, letters)))
+
+    def skip_gap(self, log_start: int) -> Gap:
+        """Retention has passed the position; shout, and go on from the log's start."""
+        gap = self.state.skip_gap(log_start)
+        metrics.GAPS.labels(self.identity.source.value).inc(gap.end_offset - gap.first_offset)
+        log.error(
+            "records are lost: retention removed them before they were batched",
+            topic=self.identity.topic,
+            partition=self.identity.partition,
+            first_offset=gap.first_offset,
+            end_offset=gap.end_offset,
+            advice="raise the source topic's retention; `velocity audit` reports the gap from now on",
+        )
+        return gap
+
+    # -- temporary files -----------------------------------------------------------------------------------------------
+
+    async def spill(self, at_least: int | None = None) -> None:
+        """Write blocks of windows that have `at_least` rows in memory (default: a whole block) to their files."""
+        rows = at_least or self._bench.settings.stream.chunk_records
+        if not self.state.windows.to_spill(rows):
+            return
+        async with self._disk:
+            for buffer in self.state.windows.to_spill(rows):
+                if not self.dropped:
+                    await self._until_stored(lambda b=buffer: self._spill(b))
+
+    def _spill(self, buffer: WindowBuffer) -> None:
+        writer = self._writers.of(buffer.key)
+        writer.flush()
+        if buffer.buffered:
+            writer.write(buffer.take_rows())
+
+    async def _until_stored(self, write: Callable[[], None]) -> None:
+        while not self.dropped:
+            try:
+                await asyncio.to_thread(write)
+                self._bench.pressure.lift("store")
+                return
+            except StoreUnavailable as error:
+                self._bench.pressure.press("store", str(error))
+                await asyncio.sleep(self._bench.settings.stream.retry_backoff.total_seconds())
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def due(self, now: float, *, at_once: bool = False) -> bool:
+        """Whether to checkpoint at monotonic `now`; `at_once` does not wait for the interval."""
+        if self.dropped or self._disk.locked():
+            return False
+        stream = self._bench.settings.stream
+        if self._checkpoint is not None:
+            return now - self.last_checkpoint >= stream.retry_backoff.total_seconds()
+        early = at_once or self.state.pending.bytes > stream.pending_bytes
+        if not early and now - self.last_checkpoint < stream.checkpoint_interval.total_seconds():
+            return False
+        return self.state.due(self._bench.windows.floors)
+
+    async def checkpoint(self) -> Frontier | None:
+        """Commit what is due, or go on with what could not be committed before.
+
+        Returns:
+            The frontier as announced; None if it was refused for now, or the partition has been dropped.
+
+        Raises:
+            PartitionLost: drop this partition and recover it.
+        """
+        async with self._disk:
+            if self.dropped:
+                return None
+            self.last_checkpoint = time.monotonic()
+            if self._checkpoint is None:
+                form = self._bench.formats[self.identity.source]
+                self._checkpoint = Checkpoint(self.identity, self.state.snapshot(), form, self._writers)
+            checkpoint = self._checkpoint
+            with metrics.WRITE_SECONDS.time():
+                await self._until_stored(checkpoint.write_files)
+            if self.dropped:
+                return None
+            return await self._commit(checkpoint)
+
+    async def _commit(self, checkpoint: Checkpoint) -> Frontier | None:
+        started = time.perf_counter()
+        try:
+            entry = checkpoint.entry(self._announced, self._bench.wall_ms())
+            frontier = await self._ledger.commit(entry)
+        except CheckpointRefusedByBroker as error:
+            metrics.CHECKPOINT_FAILURES.labels("refused").inc()
+            reason = f"the broker refused a checkpoint of {self.name}: {error}"
+            self._bench.pressure.press(f"checkpoint {self.name}", reason)
+            return None
+        metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - started)
+        self._bench.pressure.lift(f"checkpoint {self.name}")
+        self._announced = dict(frontier.manifests)
+        self._checkpoint = None
+        self.state.settle()
+        self._count(checkpoint)
+        return frontier
+
+    def _count(self, checkpoint: Checkpoint) -> None:
+        source = self.identity.source.value
+        metrics.CHECKPOINTS.labels(source).inc()
+        for manifest in checkpoint.manifests:
+            metrics.BATCHES.labels(source, manifest.kind.value).inc()
+            counter = metrics.BATCHED if manifest.kind == "on_time" else metrics.CORRECTIONS
+            counter.labels(source).inc(manifest.record_count)
+
+    async def drop(self) -> None:
+        """Forget everything: the log has it. Waits for a write under way, then removes the temporary files."""
+        self.dropped = True
+        self._bench.pressure.lift(f"checkpoint {self.name}")
+        await self._ledger.close()
+        async with self._disk:
+            await asyncio.to_thread(self._writers.discard)

@@ -1,0 +1,37 @@
+"""Backpressure: named reasons for which no fetch is taken. Lag rises, readiness says why, and it lifts by itself."""
+
+import asyncio
+
+from runtime.health import Health
+from streams import metrics
+
+
+class Pressure:
+    """Agents pass `relieved` before each fetch. Blocking an agent is safe: nothing that was fetched is dropped."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._reasons: set[str] = set()
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def press(self, key: str, reason: str) -> None:
+        """Stop taking fetches because of this."""
+        self._reasons.add(key)
+        self._health.raise_reason(key, reason)
+        self._free.clear()
+        metrics.PAUSED.set(1)
+
+    def lift(self, key: str) -> None:
+        """This reason is gone; fetches go on when all are."""
+        if key not in self._reasons:
+            return
+        self._reasons.remove(key)
+        self._health.clear(key)
+        if not self._reasons:
+            self._free.set()
+            metrics.PAUSED.set(0)
+
+    async def relieved(self) -> None:
+        """Wait until there is no reason."""
+        await self._free.wait()

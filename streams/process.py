@@ -1,0 +1,200 @@
+"""The stream worker as a process: start, HTTP, signals, stop. Exit codes: 0 stopped, 1 failed, 3 refused."""
+
+import asyncio
+import signal
+import time
+from contextlib import suppress
+
+import faust
+import structlog
+from aiohttp import web
+from aiokafka import TopicPartition
+
+from runtime.backlog import batch_backlog
+from runtime.connections import reader, until_connected
+from runtime.health import Health, add_health_routes, serve_http
+from runtime.settings import Settings, milliseconds
+from runtime.sites import site_windows
+from runtime.store import StoreUnavailable, open_store
+from runtime.topic_reader import end_offsets
+from runtime.topics import check_topics
+from schemas.codecs import decode
+from schemas.records import ControlRecord
+from schemas.sources import Source
+from schemas.topics import TopicRole
+from streams.app import add_agents, build_app
+from streams.batch_file import BatchFormat
+from streams.event_clock import ClockRules
+from streams.intake import Intake, IntakeRules
+from streams.owned import Workbench
+from streams.pressure import Pressure
+from streams.settings_hash import settings_hash
+from streams.worker import TICK_S, StreamWorker
+
+log = structlog.get_logger(__name__)
+
+WATCH_S = 2.0
+FAUST_STOP_S = 3.0
+
+
+def build_workbench(settings: Settings, health: Health) -> Workbench:
+    """Everything that partitions share.
+
+    Raises:
+        Refusal: the sites file, the schema directory or the store's address is wrong.
+    """
+    windows = site_windows(settings)
+    rules = IntakeRules.from_settings(settings.intake)
+    return Workbench(
+        settings=settings,
+        settings_hash=settings_hash(settings, rules, windows.zones),
+        store=open_store(settings),
+        windows=windows,
+        rules=ClockRules(
+            milliseconds(settings.window.max_out_of_orderness),
+            milliseconds(settings.window.idle_timeout),
+            settings.window.idle_policy,
+            windows.spec.longest_ms,
+        ),
+        intakes={source: Intake(source, rules) for source in Source},
+        formats={source: BatchFormat(source, settings.stream.codec) for source in Source},
+        pressure=Pressure(health),
+        wall_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+async def run_stream_worker(settings: Settings) -> int:
+    """Run until a signal, a drain with `--stop`, or a failure; returns the exit code.
+
+    Raises:
+        Refusal: a guard said no at start.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    health = Health()
+    bench = build_workbench(settings, health)
+    http = web.Application()
+    add_health_routes(http, health)
+    runner, port = await serve_http(http, settings.stream.http_host, settings.stream.http_port)
+    log.info("stream worker", worker=settings.worker_id, http_port=port, kafka=settings.kafka.bootstrap_servers)
+    try:
+        health.raise_reason("start", "not started yet")
+        if not await _prepared(bench, stop):
+            return 0
+        health.clear("start")
+        return await _run(bench, health, stop)
+    finally:
+        await runner.cleanup()
+
+
+async def _prepared(bench: Workbench, stop: asyncio.Event) -> bool:
+    """Prepare, unless a signal comes first."""
+    preparing, stopped = asyncio.create_task(_prepare(bench)), asyncio.create_task(stop.wait())
+    await asyncio.wait([preparing, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not preparing.done():
+        preparing.cancel()
+        return False
+    preparing.result()
+    return True
+
+
+async def _prepare(bench: Workbench) -> None:
+    """Wait for Kafka, check the topics, and remove what an earlier life left in the temporary folder."""
+    await until_connected("start", lambda: _probe_kafka(bench.settings))
+    await asyncio.to_thread(check_topics, bench.settings)
+    with suppress(StoreUnavailable):  # backpressure will say so
+        swept = await asyncio.to_thread(bench.store.sweep, bench.settings.worker_id)
+        log.debug("temporary files swept", files=swept)
+
+
+async def _probe_kafka(settings: Settings) -> None:
+    consumer = reader(settings.kafka)
+    try:
+        await consumer.start()
+    finally:
+        await consumer.stop()
+
+
+async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
+    app = build_app(bench.settings)
+    worker = StreamWorker(bench, health, lambda: app.consumer)
+    add_agents(app, worker, bench.settings)
+    app.finalize()
+    helpers = [
+        asyncio.create_task(work)
+        for work in (_tick(worker), _follow_control(bench.settings, worker), _watch(bench), _follow_app(app))
+    ]
+    try:
+        await app.start()
+        return await _until_end(worker, stop, helpers)
+    finally:
+        await worker.finish()
+        for helper in helpers:
+            helper.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAUST_STOP_S):
+                await app.stop()
+
+
+async def _until_end(worker: StreamWorker, stop: asyncio.Event, helpers: list[asyncio.Task[None]]) -> int:
+    """Wait for a reason to end; returns the exit code."""
+    signalled = asyncio.create_task(stop.wait())
+    await asyncio.wait([signalled, worker.ended, *helpers], return_when=asyncio.FIRST_COMPLETED)
+    signalled.cancel()
+    if worker.ended.done():
+        code, reason = worker.ended.result()
+        log.error("stopping", exit_code=code, reason=reason)
+        return code
+    for helper in helpers:
+        if helper.done():
+            helper.result()  # raises what ended it
+    log.info("stopping", drained=worker.drains.stop)
+    return 0
+
+
+async def _follow_app(app: faust.App) -> None:
+    """Raise what crashed Faust."""
+    while not app.should_stop:  # noqa: ASYNC110
+        await asyncio.sleep(0.5)
+    raise RuntimeError(f"Faust ended: {app.crash_reason!r}")
+
+
+async def _tick(worker: StreamWorker) -> None:
+    while not worker.drains.stop:
+        await worker.tick()
+        await asyncio.sleep(TICK_S)
+
+
+async def _follow_control(settings: Settings, worker: StreamWorker) -> None:
+    """Feed the control topic to the worker, from its start: a request may be older than this worker."""
+    topic = settings.topics.name(TopicRole.CONTROL)
+    live_from = (await end_offsets(settings.kafka, topic))[0]
+    consumer = reader(settings.kafka)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.seek_to_beginning()
+        async for record in consumer:
+            worker.drains.apply(decode(record.value, ControlRecord), live=record.offset >= live_from)
+    finally:
+        await consumer.stop()
+
+
+async def _watch(bench: Workbench) -> None:
+    """Watch what fetching must wait for: the store, and the batch workers' backlog."""
+    stream, pressure = bench.settings.stream, bench.pressure
+    while True:
+        try:
+            await asyncio.to_thread(bench.store.check)
+            pressure.lift("store")
+        except StoreUnavailable as error:
+            pressure.press("store", str(error))
+        backlog = await asyncio.to_thread(batch_backlog, bench.settings)
+        if backlog is not None and backlog > stream.max_batch_backlog:
+            reason = f"{backlog} manifests wait for the batch workers, more than max_batch_backlog {stream.max_batch_backlog}"
+            pressure.press("backlog", reason)
+        elif backlog is not None:
+            pressure.lift("backlog")
+        await asyncio.sleep(WATCH_S)

@@ -1,0 +1,117 @@
+"""Bringing a source partition back: what was committed, where to read on, and what must agree first."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+from aiokafka import TopicPartition
+from confluent_kafka import TopicCollection
+
+from runtime.connections import admin_client, reader
+from runtime.refusals import CheckpointRefused, SettingsRefused, SourceRecreated
+from runtime.settings import KafkaSettings
+from runtime.topic_reader import read_topic
+from schemas.codecs import decode
+from schemas.records import CommitMetadata, Frontier
+
+READ_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """What the broker holds of a source partition: `[start, end)`, of which topic."""
+
+    start: int
+    end: int
+    topic_id: str
+
+
+def topic_ids(kafka: KafkaSettings, topics: list[str]) -> dict[str, str]:
+    """The broker's id of each topic; a recreated topic has another. Blocks."""
+    futures = admin_client(kafka).describe_topics(TopicCollection(topics), request_timeout=READ_TIMEOUT_S)
+    return {topic: str(future.result().topic_id) for topic, future in futures.items()}
+
+
+async def last_frontier(kafka: KafkaSettings, topic: str, key: str, commit: tuple[int, str] | None) -> Frontier | None:
+    """The frontier record of a partition's last checkpoint; None if it never had one.
+
+    With a commit the record is read at the offset that the commit names: another producer's open transaction would
+    hide it from a read_committed end. Without one (it has expired) the whole topic is read.
+
+    Raises:
+        CheckpointRefused: the commit and the record contradict each other.
+    """
+    if commit is None:
+        return await _newest(kafka, topic, key)
+    offset, metadata = commit
+    try:
+        told = decode(metadata.encode(), CommitMetadata)
+    except msgspec.DecodeError as error:
+        raise CheckpointRefused(
+            f"{key}: offset {offset} was committed by something else than a checkpoint (metadata {metadata[:80]!r}). "
+            "Restore the group's offsets, or delete them: the frontier record then decides."
+        ) from error
+    record = await _read_at(kafka, topic, told.r)
+    if record is None or not _agree(record, key, offset, told):
+        raise CheckpointRefused(
+            f"{key}: the commit (offset {offset}, {metadata}) and the frontier record at {topic}/0/{told.r} contradict "
+            "each other. One of them was changed by hand; restore it before this partition can go on."
+        )
+    return record
+
+
+def _agree(record: Frontier, key: str, offset: int, told: CommitMetadata) -> bool:
+    here = (record.key, record.committed, record.position, record.frontier, record.max_event_time)
+    there = (key, offset, told.n, told.f, told.m)
+    return here == there and (record.checkpoint_seq, record.settings_hash) == (told.s, told.h)
+
+
+async def _read_at(kafka: KafkaSettings, topic: str, offset: int) -> Frontier | None:
+    consumer = reader(kafka, isolation_level="read_uncommitted", auto_offset_reset="none")
+    await consumer.start()
+    try:
+        tp = TopicPartition(topic, 0)
+        consumer.assign([tp])
+        consumer.seek(tp, offset)
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            record = await consumer.getone(tp)
+        return decode(record.value, Frontier) if record.offset == offset else None
+    except (TimeoutError, msgspec.DecodeError):
+        return None
+    finally:
+        await consumer.stop()
+
+
+async def _newest(kafka: KafkaSettings, topic: str, key: str) -> Frontier | None:
+    found: Frontier | None = None
+    wanted = key.encode()
+    async for records in read_topic(kafka, topic):
+        for record in records:
+            if record.key == wanted and record.value is not None:
+                found = decode(record.value, Frontier)
+    return found
+
+
+def check_continues(record: Frontier, log: LogBounds, settings_hash: str) -> None:
+    """Whether a partition may go on from its last checkpoint on this log, under these settings.
+
+    Raises:
+        SourceRecreated: the topic is another one, or shorter than what was read of it.
+        SettingsRefused: windows are open that other settings cut or judged.
+    """
+    if record.topic_id != log.topic_id:
+        raise SourceRecreated(
+            f"{record.key}: the topic was recreated (its id was {record.topic_id}, now it is {log.topic_id}). What was "
+            "read of the old one is safe; give the new one another name, or start a new group with its own topics."
+        )
+    if record.position > log.end:
+        raise SourceRecreated(
+            f"{record.key}: the log ends at {log.end}, but records up to {record.position} were read before. "
+            "It was truncated or replaced; restore it before this partition can go on."
+        )
+    if record.settings_hash != settings_hash and record.open_windows:
+        raise SettingsRefused(
+            f"{record.key}: settings that decide verdicts or windows have changed (hash {record.settings_hash} → "
+            f"{settings_hash}) while {len(record.open_windows)} windows are open under the old ones. Go back to them, "
+            "run `velocity drain --stop`, then start with the new ones."
+        )

@@ -1,0 +1,277 @@
+"""The stream worker: group membership, fetches and time, around partitions that keep their own state.
+
+A rebalance drops every partition and recovers the assigned ones from what was committed; each recovery first fences
+the former owner. Until a partition is recovered the lane delivers nothing of it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from faust.types import TP
+
+from runtime.health import Health
+from runtime.refusals import Refusal
+from schemas.records import partition_key
+from streams import metrics
+from streams.drain import DrainLog
+from streams.fetch_lane import Fetch, FetchLane
+from streams.ledger import PartitionLost
+from streams.owned import OwnedPartition, Workbench
+from streams.partition import LostRecords, ReplayMismatch
+from streams.rebuild import log_bounds, rebuild
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.1
+STALL_S = 15.0
+LAST_CHECKPOINT_S = 6.0
+
+
+class StreamWorker:
+    """What Faust's agents and timers call. `ended` is set when the process should end: exit code and reason."""
+
+    def __init__(self, bench: Workbench, health: Health, lane: Callable[[], FetchLane]) -> None:
+        self.drains = DrainLog()
+        self.ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self._bench, self._health, self._lane_of = bench, health, lane
+        self._owned: dict[TP, OwnedPartition] = {}
+        self._epoch = 0  # of the assignment; work begun under another is void
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checkpoints: dict[TP, asyncio.Task[None]] = {}
+        self._probing: set[TP] = set()
+        self._unheard: dict[TP, tuple[int, float]] = {}
+        self._in_hand = 0
+
+    # -- group membership --------------------------------------------------------------------------------------------
+
+    async def revoked(self, _: Iterable[TP]) -> None:
+        """A rebalance begins: nothing is delivered any more, and every partition is dropped."""
+        self._epoch += 1
+        dropped, self._owned = list(self._owned.values()), {}
+        if dropped:
+            log.info("partitions revoked", count=len(dropped))
+            self._lane_of().withhold(*(partition.tp for partition in dropped))
+        await asyncio.gather(*(partition.drop() for partition in dropped))
+
+    async def assigned(self, tps: Iterable[TP]) -> None:
+        """A rebalance has ended: recover each partition in the background."""
+        await self.revoked(())
+        log.info("partitions assigned", count=len(set(tps)))
+        for tp in sorted(tps):
+            self._start(self._recover(tp, self._epoch))
+
+    async def _recover(self, tp: TP, epoch: int, delay_s: float = 0.0) -> None:
+        key, backoff_s = f"recovery {partition_key(*tp)}", self._bench.settings.stream.retry_backoff.total_seconds()
+        while True:
+            await asyncio.sleep(delay_s)
+            if epoch != self._epoch:
+                break
+            try:
+                await self._own(tp, epoch)
+                break
+            except ReplayMismatch as error:
+                self._halt(tp, error)
+                break
+            except (Refusal, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                delay_s = min(15.0, max(backoff_s, 2 * delay_s))
+                self._health.raise_reason(key, f"cannot recover yet, trying again: {error!r}")
+        self._health.clear(key)
+
+    async def _own(self, tp: TP, epoch: int) -> None:
+        lane = self._lane_of()
+        owned = await rebuild(self._bench, lane, tp)
+        if epoch != self._epoch:
+            await owned.drop()
+            return
+        owned.last_checkpoint = time.monotonic() if owned.state.last else 0.0  # a new partition says so at once
+        self._owned[tp] = owned
+        await lane.resume(tp, owned.state.position)
+        metrics.RECOVERIES.labels(owned.identity.source.value).inc()
+
+    def _halt(self, tp: TP, error: Exception) -> None:
+        """Stop one partition for good; the others go on."""
+        self._lane_of().withhold(tp)
+        log.error("partition stopped", partition=partition_key(*tp), error=str(error))
+        self._health.raise_reason(f"partition {partition_key(*tp)}", f"stopped: {error}")
+
+    # -- fetches -----------------------------------------------------------------------------------------------------
+
+    async def take(self, fetch: Fetch) -> None:
+        """Take a fetch, waiting while there is backpressure. One of an earlier assignment is dropped."""
+        self._in_hand += 1
+        try:
+            await self._bench.pressure.relieved()
+            owned = self._owned.get(TP(fetch.topic, fetch.partition))
+            if owned is None or owned.dropped:
+                return  # its partition is being recovered, and will be read again from what was committed
+            await self._take(owned, fetch)
+            await self._keep_budget()
+        finally:
+            self._in_hand -= 1
+
+    async def _take(self, owned: OwnedPartition, fetch: Fetch) -> None:
+        try:
+            if fetch.out_of_range:
+                await self._skip_gap(owned)
+            else:
+                await owned.take(fetch)
+        except LostRecords as lost:
+            metrics.SEEK_BACKS.labels(owned.identity.source.value).inc()
+            await self._lane_of().resume(owned.tp, lost.position)
+        except ReplayMismatch as error:
+            self._owned.pop(owned.tp, None)
+            self._halt(owned.tp, error)
+            await owned.drop()
+
+    async def _skip_gap(self, owned: OwnedPartition) -> None:
+        bounds = await log_bounds(self._bench, self._lane_of(), owned.tp)
+        if bounds.start > owned.state.position:
+            owned.skip_gap(bounds.start)
+        elif bounds.end < owned.state.position:
+            self._end(3, f"{owned.name}: the log ends at {bounds.end}, before position {owned.state.position}; "
+                         "the topic was truncated or recreated")  # fmt: skip
+            return
+        await self._lane_of().resume(owned.tp, owned.state.position)
+
+    async def _keep_budget(self) -> None:
+        budget = self._bench.settings.stream.buffered_records
+        buffered = sum(owned.state.windows.buffered_rows for owned in self._owned.values())
+        at_least = self._bench.settings.stream.chunk_records
+        while buffered > budget and at_least > 1:
+            at_least = at_least // 4 + 1
+            for owned in list(self._owned.values()):
+                await owned.spill(at_least)
+            buffered = sum(owned.state.windows.buffered_rows for owned in self._owned.values())
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Let time pass: idleness, drains, stalls, and checkpoints that are due."""
+        now = time.monotonic()
+        self._health.beat("tick", 30.0)
+        for tp, owned in list(self._owned.items()):
+            self._pass_time(owned)
+            self._watch_for_stall(owned, now)
+            if tp not in self._checkpoints and owned.due(now, at_once=self._drain_ends(owned)):
+                self._start_checkpoint(tp, owned)
+        self._measure(now)
+
+    def _pass_time(self, owned: OwnedPartition) -> None:
+        wall = self._bench.wall_ms()
+        if owned.state.clock.wants_probe(wall) and owned.tp not in self._probing and not owned.state.replaying:
+            self._probing.add(owned.tp)
+            self._start(self._probe(owned))
+        owned.state.settle_idleness(wall)
+        request = self.drains.current
+        if request is None or not request.closable or owned.state.replaying:
+            return
+        if owned.state.last_drain != request.id and owned.state.position >= request.ends.get(owned.name, 0):
+            owned.state.drain_to(request.close_to, request.id)
+
+    def _drain_ends(self, owned: OwnedPartition) -> bool:
+        """Whether a drain waits for this partition: then its checkpoint need not wait for the interval."""
+        request = self.drains.current
+        return request is not None and owned.state.position >= request.ends.get(owned.name, 0)
+
+    async def _probe(self, owned: OwnedPartition) -> None:
+        asked_with = owned.state.clock.max_event_time
+        asked = TopicPartition(*owned.tp)
+        try:
+            ends = await self._lane_of().call("end_offsets", [asked])
+            owned.state.clock.probed(ends[asked], asked_with)
+        except Exception as error:
+            log.debug("end offset not known yet", partition=owned.name, error=repr(error))
+        finally:
+            self._probing.discard(owned.tp)
+
+    def _watch_for_stall(self, owned: OwnedPartition, now: float) -> None:
+        """A fetch that went missing shows with the next one; where none comes, it shows here."""
+        reached, position = self._lane_of().reaches(owned.tp), owned.state.position
+        if reached is None or reached <= position or self._in_hand:
+            self._unheard.pop(owned.tp, None)
+            return
+        seen, since = self._unheard.setdefault(owned.tp, (position, now))
+        if seen != position:
+            self._unheard[owned.tp] = (position, now)
+        elif now - since > STALL_S:
+            del self._unheard[owned.tp]
+            metrics.SEEK_BACKS.labels(owned.identity.source.value).inc()
+            self._start(self._lane_of().resume(owned.tp, position))
+
+    def _measure(self, now: float) -> None:
+        partitions = list(self._owned.values())
+        metrics.PARTITIONS.set(len(partitions))
+        metrics.REPLAYING.set(sum(owned.state.replaying for owned in partitions))
+        metrics.OPEN_WINDOWS.set(sum(len(owned.state.windows) for owned in partitions))
+        metrics.BUFFERED_ROWS.set(sum(owned.state.windows.buffered_rows for owned in partitions))
+        metrics.PENDING_BYTES.set(sum(owned.state.pending.bytes for owned in partitions))
+        busy = [owned for owned in partitions if owned.state.due(self._bench.windows.floors)]
+        metrics.OLDEST_CHECKPOINT.set(max((now - owned.last_checkpoint for owned in busy), default=0.0))
+        frontiers = [owned.state.clock.frontier for owned in partitions if not owned.state.clock.idle]
+        lags = [self._bench.wall_ms() - frontier for frontier in frontiers if frontier is not None]
+        metrics.EVENT_TIME_LAG.set(max(lags, default=0) / 1000)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _start_checkpoint(self, tp: TP, owned: OwnedPartition) -> None:
+        task = self._checkpoints[tp] = self._start(self._checkpoint(owned))
+        task.add_done_callback(lambda _: self._checkpoints.pop(tp, None))
+
+    async def _checkpoint(self, owned: OwnedPartition) -> None:
+        epoch = self._epoch
+        try:
+            await owned.checkpoint()
+        except PartitionLost as lost:
+            if owned.dropped or epoch != self._epoch:
+                return
+            metrics.CHECKPOINT_FAILURES.labels("fenced" if lost.fenced else "unknown").inc()
+            log.warning("partition lost; recovering it", partition=owned.name, why=str(lost))
+            self._lane_of().withhold(owned.tp)
+            self._owned.pop(owned.tp, None)
+            await owned.drop()
+            # Fenced: whoever did it owns the partition. If no rebalance says so within a session, we still do.
+            wait_s = self._bench.settings.kafka.session_timeout.total_seconds() if lost.fenced else 0.0
+            self._start(self._recover(owned.tp, epoch, delay_s=wait_s))
+
+    async def finish(self) -> None:
+        """Take no more, finish what is in hand, and checkpoint what can be; for a clean stop."""
+        self._lane_of().close_lane()
+        deadline = time.monotonic() + LAST_CHECKPOINT_S
+        while (self._in_hand or self._checkpoints) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        due = [owned for owned in self._owned.values() if owned.due(time.monotonic(), at_once=True)]
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(0.1, deadline - time.monotonic())):
+                await asyncio.gather(*(owned.checkpoint() for owned in due), return_exceptions=True)
+        except TimeoutError:
+            log.warning("stopped before the last checkpoint; the log still holds what it would have said")
+        dropped, self._owned = list(self._owned.values()), {}
+        await asyncio.gather(*(owned.drop() for owned in dropped))
+
+    # -- background work ---------------------------------------------------------------------------------------------
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Refusal):
+            self._end(error.exit_code, str(error))
+        else:
+            log.error("unexpected failure", exc_info=error)
+            self._end(1, f"unexpected failure, restarting is safe: {error!r}")
+
+    def _end(self, exit_code: int, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result((exit_code, reason))

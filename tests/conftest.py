@@ -1,0 +1,23 @@
+"""What every tier shares: one real broker for the whole run, and names that no other test uses."""
+
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedKafka]:
+    """A real Kafka for the whole run; a test that stops or kills its broker starts one of its own."""
+    with EmbeddedKafka(jvm=FAST_START_JVM) as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def topic_prefix(request: pytest.FixtureRequest) -> str:
+    """A prefix for topics and groups that belongs to this run of this test alone."""
+    test = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[:60].strip("-")
+    return f"{test}-{uuid.uuid4().hex[:8]}."
