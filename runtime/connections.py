@@ -9,6 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import DefaultPartitioner
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from runtime.settings import KafkaSettings, milliseconds
@@ -16,7 +17,7 @@ from runtime.settings import KafkaSettings, milliseconds
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-REQUEST_TIMEOUT_S = 15.0
+REQUEST_TIMEOUT_S = 10.0
 
 
 def aiokafka_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -53,6 +54,15 @@ def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
 def admin_client(kafka: KafkaSettings) -> AdminClient:
     """An admin client. Its calls block: run them in a thread from async code."""
     return AdminClient(confluent_options(kafka))
+
+
+def probe(kafka: KafkaSettings) -> None:
+    """Ask the brokers for anything. Blocks.
+
+    Raises:
+        KafkaException: they do not answer.
+    """
+    admin_client(kafka).list_topics(timeout=REQUEST_TIMEOUT_S)
 
 
 def reader(kafka: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
@@ -97,7 +107,7 @@ async def until_connected(what: str, connect: Callable[[], Awaitable[T]], *, bac
     while True:
         try:
             return await connect()
-        except (KafkaConnectionError, OSError) as error:
+        except (KafkaConnectionError, KafkaException, OSError) as error:
             delay = min(30.0, backoff_s * 2**attempt)
             log.warning("kafka away", what=what, error=str(error), retry_in_s=delay)
             attempt += 1

@@ -8,7 +8,13 @@ import structlog
 from runtime.settings import LogSettings
 
 #: aiokafka retries these by itself; see the notes on transactions in ARCHITECTURE.md.
-_QUIET = {"aiokafka": logging.ERROR, "faust": logging.WARNING, "mode": logging.ERROR, "aiohttp.access": logging.WARNING}
+_QUIET = {
+    "aiokafka": logging.ERROR,
+    "faust": logging.WARNING,
+    "mode": logging.ERROR,
+    "streams.fetch_lane": logging.WARNING,  # Faust's consumer service logs under the name of our class
+    "aiohttp.access": logging.WARNING,
+}
 
 
 def configure_logs(settings: LogSettings) -> None:

@@ -8,6 +8,8 @@ import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -44,13 +46,8 @@ class Spool(ABC):
         """
         if self._stored:
             raise ValueError(f"{self._stored.path} is finished: nothing can be appended")
-        with store_errors(f"write {self._file}"):
-            file = self._open()
-            try:
-                self._cut_torn_tail(file)
-                _write_all(file, data, self.bytes)
-            finally:
-                os.close(file)
+        with store_errors(f"write {self._file}"), self._opened() as file:
+            _write_all(file, data, self.bytes)
         self._digest.update(data)
         self.bytes += len(data)
 
@@ -71,36 +68,39 @@ class Spool(ABC):
             if self._stored != stored:
                 raise ValueError(f"{self._stored.path} is finished: it cannot also be {path}")
             return stored
-        with store_errors(f"finish {path}"):
-            file = self._open()
-            try:
-                self._cut_torn_tail(file)
-            finally:
-                os.close(file)
-            self._publish(stored)
+        with store_errors(f"finish {path}"), self._opened() as file:
+            self._publish(file, stored)
         self._stored = stored
         self.discard()
         return stored
 
     def discard(self) -> None:
         """Remove the temporary file; what cannot be removed now, the next sweep removes. A finished file stays."""
-        try:
+        with suppress(OSError):
             self._file.unlink(missing_ok=True)
-        except OSError:
-            return
 
     @abstractmethod
-    def _publish(self, stored: StoredFile) -> None:
-        """Make the temporary file the finished one, durably; may raise OSError, and be called again."""
+    def _publish(self, file: int, stored: StoredFile) -> None:
+        """Make the temporary file, open as `file`, the finished one, durably. May raise OSError, and be called again."""
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The file, open for writing, as it was after the last successful `append`."""
+        file = self._open()
+        try:
+            self._cut_torn_tail(file)
+            yield file
+        finally:
+            os.close(file)
 
     def _open(self) -> int:
         if not self._created:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            file = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             self._created = True
             return file
         try:
-            return os.open(self._file, os.O_WRONLY | os.O_CLOEXEC)
+            return os.open(self._file, os.O_WRONLY)
         except FileNotFoundError as error:
             raise SpoolLost(
                 f"temporary file {self._file} is gone: does another worker run with the same VELOCITY_WORKER_ID?"

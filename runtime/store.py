@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from runtime.refusals import SettingsRefused
 from runtime.settings import StoreSettings
@@ -122,7 +123,7 @@ class BatchStore(ABC):
         """
 
     @abstractmethod
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedIOBase:
         """The file, to read and seek in; the caller closes it.
 
         Raises:

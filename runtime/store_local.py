@@ -6,9 +6,9 @@ A link, unlike a rename, never replaces a file. The directory may be shared by w
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from runtime.spool import Spool, check_folder, sweep_folder
 from runtime.store import (
@@ -48,7 +48,7 @@ class LocalStore(BatchStore):
         with self._finding(path) as file:
             return file.read_bytes()
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str) -> BufferedIOBase:
         with self._finding(path) as file:
             return file.open("rb")
 
@@ -57,6 +57,7 @@ class LocalStore(BatchStore):
             return file.stat().st_size
 
     def list(self) -> Iterator[tuple[str, int]]:
+        self._require_root()
         with store_errors(f"list {self.root}"):
             yield from self._list(self.root, "")
 
@@ -65,13 +66,13 @@ class LocalStore(BatchStore):
             (self.root / checked_path(path)).unlink(missing_ok=True)
 
     def make_durable(self, folder: Path) -> None:
-        """Create `folder` within the root, and see to it that it outlives a power failure."""
-        if folder in self._durable:
+        """Create a directory, and see to it that it and all above it outlive a power failure."""
+        if folder in self._durable or folder == folder.parent:
             return
-        folder.mkdir(exist_ok=True, parents=folder == self.root)
-        if folder != self.root:
-            self.make_durable(folder.parent)
-        fsync_directory(folder.parent)
+        self.make_durable(folder.parent)
+        folder.mkdir(exist_ok=True)
+        with suppress(PermissionError):  # above the root, one that may be passed but not read: it was there before us
+            fsync_directory(folder.parent)
         self._durable.add(folder)
 
     def _folder_of(self, worker: str) -> Path:
@@ -83,20 +84,25 @@ class LocalStore(BatchStore):
             try:
                 yield self.root / checked_path(path)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-                if not self.root.is_dir():
-                    raise StoreUnavailable(f"the batch store {self.root} is not there: is its volume mounted?") from error
+                self._require_root()
                 raise BatchMissing(f"{path} is not in the batch store {self.root}") from error
+
+    def _require_root(self) -> None:
+        if not self.root.is_dir():
+            raise StoreUnavailable(f"the batch store {self.root} is not there: is its volume mounted?")
 
     def _list(self, folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
         """In the order of whole paths: `a-b/x` comes before `a/x`, as it does in a bucket."""
         with os.scandir(folder) as found:
-            entries = sorted((entry.name + "/" * entry.is_dir(), entry) for entry in found)
-        for name, entry in entries:
-            if entry.is_dir():
-                if prefix or entry.name != TEMPORARY:
-                    yield from self._list(Path(entry.path), prefix + name)
+            entries = {entry.name + "/" * entry.is_dir(): entry for entry in found}
+        if not prefix:
+            entries.pop(f"{TEMPORARY}/", None)
+        for name, entry in sorted(entries.items()):
+            if name.endswith("/"):
+                yield from self._list(Path(entry.path), prefix + name)
             else:
-                yield prefix + name, entry.stat().st_size
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    yield prefix + name, entry.stat().st_size
 
 
 class _LocalSpool(Spool):
@@ -107,8 +113,8 @@ class _LocalSpool(Spool):
         self._store = store
         self._doubtful = False
 
-    def _publish(self, stored: StoredFile) -> None:
-        self._sync()
+    def _publish(self, file: int, stored: StoredFile) -> None:
+        self._sync(file)
         target = self._store.root / stored.path
         self._store.make_durable(target.parent)
         try:
@@ -118,16 +124,13 @@ class _LocalSpool(Spool):
                 raise PathTaken(f"{stored.path} exists with other content: two workers wrote one batch") from error
         fsync_directory(target.parent)
 
-    def _sync(self) -> None:
+    def _sync(self, file: int) -> None:
         """After a failed fsync the kernel counts the lost pages as written and the next one succeeds: write anew."""
-        if self._doubtful:
+        doubtful, self._doubtful = self._doubtful, True
+        if doubtful:
             self._rewrite()
-        self._doubtful = True
-        file = os.open(self._file, os.O_WRONLY | os.O_CLOEXEC)
-        try:
+        else:
             os.fsync(file)
-        finally:
-            os.close(file)
         self._doubtful = False
 
     def _rewrite(self) -> None:
@@ -137,6 +140,8 @@ class _LocalSpool(Spool):
             while chunk := old.read(_CHUNK):
                 digest.update(chunk)
                 new.write(chunk)
+            new.flush()
+            os.fsync(new.fileno())
         if digest.hexdigest() != self.sha256:
             copy.unlink()
             raise SpoolLost(f"temporary file {self._file} no longer holds what was written to it")
@@ -145,7 +150,7 @@ class _LocalSpool(Spool):
 
 def fsync_directory(folder: Path) -> None:
     """Make the entries of a directory durable."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)
     finally:

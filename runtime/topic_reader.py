@@ -1,11 +1,12 @@
 """Reading a topic from one offset to another, once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from runtime.connections import aiokafka_options, reader
+from runtime.connections import REQUEST_TIMEOUT_S, admin_client, reader
 from runtime.settings import KafkaSettings
 
 POLL_MS = 500
@@ -17,27 +18,27 @@ async def end_offsets(kafka: KafkaSettings, topic: str, *, isolation: str = "rea
     Raises:
         KeyError: the topic does not exist.
     """
-    consumer = AIOKafkaConsumer(**aiokafka_options(kafka), isolation_level=isolation)
+    partitions = [TopicPartition(topic, number) for number in await asyncio.to_thread(partitions_of, kafka, topic)]
+    consumer = reader(kafka, isolation_level=isolation)
     await consumer.start()
     try:
-        partitions = await topic_partitions(consumer, topic)
         ends = await consumer.end_offsets(partitions)
         return {tp.partition: end for tp, end in ends.items()}
     finally:
         await consumer.stop()
 
 
-async def topic_partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Every partition of a topic.
+def partitions_of(kafka: KafkaSettings, topic: str) -> list[int]:
+    """The partitions of a topic. Blocks.
 
     Raises:
         KeyError: the topic does not exist.
+        KafkaException: the brokers do not answer.
     """
-    await consumer.topics()  # refreshes the metadata of all topics
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
+    found = admin_client(kafka).list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
+    if found.error is not None:
         raise KeyError(topic)
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+    return sorted(found.partitions)
 
 
 async def read_topic(

@@ -1,8 +1,8 @@
 """Kinds of records that must become dead letters, each with one fault, its error class and its JSON path.
 
 The table is the contract of the intake seen from outside: a line here is refused for exactly the stated reason. Every
-error class has its kinds, except `internal`, which no input may cause. Kinds of `MALFORMED_AVRO_KINDS` are Avro in Confluent's
-wire format whose writer schemas are those that `write_schema_dir` puts down; all others need no settings.
+error class has its kinds, except `internal`, which no input may cause. `MALFORMED_AVRO_KINDS` are Avro in Confluent's
+wire format with the writer schemas that `write_schema_dir` puts down; all other kinds need no settings.
 """
 
 import json

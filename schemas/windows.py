@@ -10,9 +10,11 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
 
 from schemas.records import Window
+
+reset_tzpath(())  # zones from the pinned tzdata package, never from the host: a replay must cut time as before
 
 DAY_MS = 86_400_000
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?")

@@ -21,6 +21,8 @@ def build_app(settings: Settings) -> faust.App:
     """A Faust app that delivers whole fetches, declares no table, and never commits by itself."""
     kafka = settings.kafka
     session_s = kafka.session_timeout.total_seconds()
+    datadir = settings.state_dir / "faust"
+    datadir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         kafka.stream_group,
         broker=[f"kafka://{server}" for server in kafka.bootstrap_servers.split(",")],
@@ -38,7 +40,7 @@ def build_app(settings: Settings) -> faust.App:
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
-        datadir=str(settings.state_dir / "faust"),
+        datadir=str(datadir),
         worker_redirect_stdouts=False,
         autodiscover=False,
     )

@@ -25,6 +25,9 @@ Flags = npt.NDArray[np.bool_]
 _NULL_BRANCH, _VALUE_BRANCH = 0, 2  # zig-zag of 0 and 1: our unions are ["null", T]
 _GROUP_BITS, _MORE = 7, 0x80
 
+_join = pc.binary_join_element_wise  # pyright: ignore[reportAttributeAccessIssue]: made at run time
+_length = pc.binary_length  # pyright: ignore[reportAttributeAccessIssue]
+
 #: The Arrow type that carries each Avro type. An int is carried as a long: the encodings are the same.
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
@@ -134,8 +137,7 @@ def encode_records(columns: Sequence[Column], rows: pa.Table, constants: Mapping
             pieces.append(_repeated(varint(constants[column.name]), rows.num_rows))
         else:
             pieces.extend(_encode(column, _values(column, rows)))
-    records = pc.binary_join_element_wise(*_stuck_together(pieces), b"", null_handling="replace", null_replacement=b"")
-    return _content(records)
+    return _content(_join(*_stuck_together(pieces), b"", null_handling="replace", null_replacement=b""))
 
 
 def _values(column: Column, rows: pa.Table) -> pa.Array:
@@ -152,7 +154,7 @@ def _values(column: Column, rows: pa.Table) -> pa.Array:
 
 def _encode(column: Column, values: pa.Array) -> Iterator[Piece]:
     if column.avro_type == "string":
-        glue = varints(_numbers(pc.binary_length(values)).astype(np.int64))
+        glue = varints(_numbers(_length(values)).astype(np.int64))
     elif column.avro_type == "double":
         glue = Glue(_numbers(values).astype("<f8").view(np.uint8).reshape(-1, 8))
     else:

@@ -85,8 +85,8 @@ class BatchFormat:
         `rows` has the columns of `rows_schema`, in any order and among others, in any number of chunks.
 
         Raises:
-            ValueError: no rows or too many, a column that is missing or has another type or a null too many, or a partition
-                that is not one.
+            ValueError: no rows or too many; a column is missing, has another type, or a null where none is allowed;
+                `partition` is none.
         """
         if not 0 < rows.num_rows <= MAX_BLOCK_ROWS:
             raise ValueError(f"a block has 1 to {MAX_BLOCK_ROWS} rows, not {rows.num_rows}")

@@ -9,7 +9,7 @@ import structlog
 from faust.types import TP
 
 from runtime.settings import Settings
-from runtime.store import BatchStore, StoreUnavailable
+from runtime.store import BatchStore, StoreError, StoreUnavailable
 from schemas.records import Frontier, Gap, partition_key
 from schemas.sources import Source
 from schemas.windows import SiteWindows
@@ -21,7 +21,7 @@ from streams.dead_letters import dead_letter, wire_size
 from streams.event_clock import ClockRules
 from streams.fetch_lane import Fetch
 from streams.intake import Intake
-from streams.ledger import CheckpointRefusedByBroker, Ledger
+from streams.ledger import CheckpointRefusedByBroker, Ledger, PartitionLost
 from streams.open_windows import WindowBuffer
 from streams.partition import Arrivals, Partition
 from streams.pressure import Pressure
@@ -74,6 +74,7 @@ class OwnedPartition:
         Raises:
             LostRecords: it continues from beyond the position; nothing was taken.
             ReplayMismatch: see `Partition.admit`.
+            PartitionLost: a temporary file is gone; drop this partition and recover it.
         """
         self.state.admit(self._decode(fetch))
         await self.spill()
@@ -137,6 +138,8 @@ class OwnedPartition:
             except StoreUnavailable as error:
                 self._bench.pressure.press("store", str(error))
                 await asyncio.sleep(self._bench.settings.stream.retry_backoff.total_seconds())
+            except StoreError as error:
+                raise PartitionLost(str(error), fenced=False) from error
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiokafka import TopicPartition
 
 from runtime.backlog import batch_backlog
-from runtime.connections import reader, until_connected
+from runtime.connections import probe, reader, until_connected
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.settings import Settings, milliseconds
 from runtime.sites import site_windows
@@ -48,7 +48,9 @@ def build_workbench(settings: Settings, health: Health) -> Workbench:
     return Workbench(
         settings=settings,
         settings_hash=settings_hash(settings, rules, windows.zones),
-        store=open_store(settings),
+        store=open_store(
+            settings.store, min_free_bytes=settings.stream.min_free_bytes, spool_dir=settings.state_dir / "spool"
+        ),
         windows=windows,
         rules=ClockRules(
             milliseconds(settings.window.max_out_of_orderness),
@@ -102,19 +104,11 @@ async def _prepared(bench: Workbench, stop: asyncio.Event) -> bool:
 
 async def _prepare(bench: Workbench) -> None:
     """Wait for Kafka, check the topics, and remove what an earlier life left in the temporary folder."""
-    await until_connected("start", lambda: _probe_kafka(bench.settings))
+    await until_connected("start", lambda: asyncio.to_thread(probe, bench.settings.kafka))
     await asyncio.to_thread(check_topics, bench.settings)
     with suppress(StoreUnavailable):  # backpressure will say so
         swept = await asyncio.to_thread(bench.store.sweep, bench.settings.worker_id)
         log.debug("temporary files swept", files=swept)
-
-
-async def _probe_kafka(settings: Settings) -> None:
-    consumer = reader(settings.kafka)
-    try:
-        await consumer.start()
-    finally:
-        await consumer.stop()
 
 
 async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:

@@ -128,6 +128,8 @@ class StreamWorker:
             self._owned.pop(owned.tp, None)
             self._halt(owned.tp, error)
             await owned.drop()
+        except PartitionLost as lost:
+            await self._lose(owned, lost)
 
     async def _skip_gap(self, owned: OwnedPartition) -> None:
         bounds = await log_bounds(self._bench, self._lane_of(), owned.tp)
@@ -224,20 +226,24 @@ class StreamWorker:
         task.add_done_callback(lambda _: self._checkpoints.pop(tp, None))
 
     async def _checkpoint(self, owned: OwnedPartition) -> None:
-        epoch = self._epoch
         try:
             await owned.checkpoint()
         except PartitionLost as lost:
-            if owned.dropped or epoch != self._epoch:
-                return
-            metrics.CHECKPOINT_FAILURES.labels("fenced" if lost.fenced else "unknown").inc()
-            log.warning("partition lost; recovering it", partition=owned.name, why=str(lost))
-            self._lane_of().withhold(owned.tp)
-            self._owned.pop(owned.tp, None)
-            await owned.drop()
-            # Fenced: whoever did it owns the partition. If no rebalance says so within a session, we still do.
-            wait_s = self._bench.settings.kafka.session_timeout.total_seconds() if lost.fenced else 0.0
-            self._start(self._recover(owned.tp, epoch, delay_s=wait_s))
+            await self._lose(owned, lost)
+
+    async def _lose(self, owned: OwnedPartition, lost: PartitionLost) -> None:
+        """Drop a partition and recover it, unless a rebalance has already taken it away."""
+        if owned.dropped or self._owned.get(owned.tp) is not owned:
+            return
+        metrics.CHECKPOINT_FAILURES.labels("fenced" if lost.fenced else "unknown").inc()
+        log.warning("partition lost; recovering it", partition=owned.name, why=str(lost))
+        epoch = self._epoch
+        self._lane_of().withhold(owned.tp)
+        del self._owned[owned.tp]
+        await owned.drop()
+        # Fenced: whoever did it owns the partition. If no rebalance says so within a session, we still do.
+        wait_s = self._bench.settings.kafka.session_timeout.total_seconds() if lost.fenced else 0.0
+        self._start(self._recover(owned.tp, epoch, delay_s=wait_s))
 
     async def finish(self) -> None:
         """Take no more, finish what is in hand, and checkpoint what can be; for a clean stop."""

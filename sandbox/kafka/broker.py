@@ -117,7 +117,7 @@ class EmbeddedKafka:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL, as a power cut: the next start recovers the data from what reached the files."""
+        """SIGKILL: no clean shutdown, so the next start recovers the log; acknowledged records are in the files."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:

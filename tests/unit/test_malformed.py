@@ -23,7 +23,7 @@ from sandbox.malformed import (
 from schemas.errors import ErrorClass
 from schemas.sources import Source
 
-UNITS = "EA PR DZN SET PK IP BX CT CS PL KGM LTR MTR".split()
+UNITS = ["EA", "PR", "DZN", "SET", "PK", "IP", "BX", "CT", "CS", "PL", "KGM", "LTR", "MTR"]
 NULLABLE = {
     Source.ORDERS: {"channel", "promo_id"},
     Source.RETURNS: {"order_id", "line", "channel", "reason"},
