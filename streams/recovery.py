@@ -28,7 +28,8 @@ class LogBounds:
 
 def topic_ids(kafka: KafkaSettings, topics: list[str]) -> dict[str, str]:
     """The broker's id of each topic; a recreated topic has another. Blocks."""
-    futures = admin_client(kafka).describe_topics(TopicCollection(topics), request_timeout=READ_TIMEOUT_S)
+    admin = admin_client(kafka)  # must outlive its futures
+    futures = admin.describe_topics(TopicCollection(topics), request_timeout=READ_TIMEOUT_S)
     return {topic: str(future.result().topic_id) for topic, future in futures.items()}
 
 

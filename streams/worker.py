@@ -248,6 +248,7 @@ class StreamWorker:
     async def finish(self) -> None:
         """Take no more, finish what is in hand, and checkpoint what can be; for a clean stop."""
         self._lane_of().close_lane()
+        self._epoch += 1  # recoveries under way end
         deadline = time.monotonic() + LAST_CHECKPOINT_S
         while (self._in_hand or self._checkpoints) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
