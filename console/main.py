@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from console import screen
-from console.commands import Commands, GlobalOptions, feed, settings, topics
+from console.commands import Commands, GlobalOptions, dlq, drain, feed, settings, topics
 
 app = Commands(
     name="velocity",
@@ -45,6 +45,8 @@ def options(
 app.command(rich_help_panel="Set up")(settings.config)
 app.add_typer(topics.app, name="topics", rich_help_panel="Set up")
 app.command(rich_help_panel="Data")(feed.produce)
+app.command(rich_help_panel="Data")(drain.drain)
+app.add_typer(dlq.app, name="dlq", rich_help_panel="Data")
 
 
 def main() -> None:

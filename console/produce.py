@@ -61,7 +61,7 @@ class LineSender:
     def __init__(self, kafka: KafkaSettings, topic: str, key: KeyField, max_message: int) -> None:
         self.sent = Sent(topic)
         self._key_of = key_reader(key)
-        self._max_message = max_message
+        self.max_message = max_message
         self._producer = Producer({**confluent_options(kafka), **_OPTIONS, "message.max.bytes": max_message})
 
     def send(self, lines: Iterable[bytes | None], file: str) -> Iterator[int]:
@@ -79,20 +79,20 @@ class LineSender:
         """Wait for confirmations; returns how many are still missing after `timeout_s`."""
         return self._producer.flush() if timeout_s is None else self._producer.flush(timeout_s)
 
-    def _produce(self, line: bytes, on_delivery: Callable[[KafkaError | None, Message], None]) -> None:
+    def _produce(self, line: bytes, on_delivery: Callable[[KafkaError | None, Message | None], None]) -> None:
         while True:
             try:
                 self._producer.produce(self.sent.topic, line, self._key_of(line), on_delivery=on_delivery)
             except BufferError:
                 self._producer.poll(0.05)
             except KafkaException as error:
-                on_delivery(error.args[0], None)  # type: ignore[arg-type]
+                on_delivery(error.args[0], None)
                 return
             else:
                 self._producer.poll(0)
                 return
 
-    def _settle(self, file: str, number: int, error: KafkaError | None, _: Message) -> None:
+    def _settle(self, file: str, number: int, error: KafkaError | None, _: Message | None) -> None:
         if error is None:
             self.sent.delivered += 1
         elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -101,7 +101,7 @@ class LineSender:
             self.sent.faults.append(Fault(file, number, error.str()))
 
     def _refuse(self, file: str, number: int) -> None:
-        reason = f"longer than a message of {self.sent.topic} may be (max.message.bytes {self._max_message:,})"
+        reason = f"longer than a message of {self.sent.topic} may be (max.message.bytes {self.max_message:,})"
         self.sent.faults.append(Fault(file, number, reason))
 
 
@@ -132,7 +132,7 @@ def produce(settings: Settings, source: Source, key: KeyField, files: Sequence[s
 
 def _send_file(sender: LineSender, file: BinaryIO, name: str, meter: Meter) -> None:
     lines, weight = 0, 0
-    for size in sender.send(read_lines(file, sender._max_message), name):
+    for size in sender.send(read_lines(file, sender.max_message), name):
         lines, weight = lines + 1, weight + size
         if lines == METER_EVERY:
             meter.advance(lines, weight)

@@ -81,7 +81,7 @@ class Spool(ABC):
 
     @abstractmethod
     def _publish(self, file: int, stored: StoredFile) -> None:
-        """Make the temporary file, open as `file`, the finished one, durably. May raise OSError, and be called again."""
+        """Make the temporary file, open as `file`, the finished one, durably; may be called again after an error."""
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

@@ -5,6 +5,7 @@ A link, unlike a rename, never replaces a file. The directory may be shared by w
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
@@ -54,7 +55,10 @@ class LocalStore(BatchStore):
 
     def size(self, path: str) -> int:
         with self._finding(path) as file:
-            return file.stat().st_size
+            found = file.stat()
+            if stat.S_ISDIR(found.st_mode):
+                raise IsADirectoryError(path)
+            return found.st_size
 
     def list(self) -> Iterator[tuple[str, int]]:
         self._require_root()

@@ -75,7 +75,7 @@ def plan(settings: Settings, found: Mapping[str, TopicFacts]) -> TopicPlan:
     for name, spec in settings.topic_specs():
         facts = found.get(name)
         if facts is None:
-            wanted = f"{settings.topics.partition_count(spec)} partitions"
+            wanted = f"partitions={settings.topics.partition_count(spec)}"
             differences.append(Difference(name, "topic", None, wanted, True, Remedy.CREATE, is_source(settings, name)))
             continue
         differences += _compare_partitions(settings, spec, facts)

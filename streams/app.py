@@ -4,10 +4,13 @@ Faust gives agents, group membership and supervision. Its acks, commits and tabl
 records on why they lose data.
 """
 
+from typing import Any, cast
+
 import faust
 import mode
 from aiokafka.helpers import create_ssl_context
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.types import TP
 
 from runtime.settings import KafkaSettings, Settings
 from schemas.sources import Source
@@ -44,21 +47,28 @@ def build_app(settings: Settings) -> faust.App:
         worker_redirect_stdouts=False,
         autodiscover=False,
     )
-    app.transport.Consumer = FetchLane
+    app.transport.Consumer = FetchLane  # type: ignore[misc]
     return app
 
 
 def add_agents(app: faust.App, worker: StreamWorker, settings: Settings) -> None:
     """One agent per source, and the group's signals."""
-    app.on_partitions_revoked.connect(lambda _, revoked, **kwargs: worker.revoked(revoked), weak=False)
-    app.on_partitions_assigned.connect(lambda _, assigned, **kwargs: worker.assigned(assigned), weak=False)
+
+    async def revoked(_: Any, revoked: set[TP], **kwargs: Any) -> None:
+        await worker.revoked(revoked)
+
+    async def assigned(_: Any, assigned: set[TP], **kwargs: Any) -> None:
+        await worker.assigned(assigned)
+
+    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+    app.on_partitions_assigned.connect(cast(Any, assigned), weak=False)
     for source in Source:
         topic = app.topic(settings.topics.source_topic(source), schema=RawFetches(), acks=False)
         app.agent(topic, name=source.value, supervisor_strategy=mode.CrashingSupervisor)(_agent(worker))
 
 
-def _agent(worker: StreamWorker):
-    async def take_fetches(stream: faust.Stream) -> None:
+def _agent(worker: StreamWorker) -> Any:
+    async def take_fetches(stream: Any) -> None:
         async for event in stream.events():
             await worker.take(event.value)
 

@@ -191,7 +191,8 @@ def _stuck_together(pieces: Sequence[Piece]) -> Iterator[pa.Array]:
 
 def _as_column(run: Sequence[Glue]) -> pa.Array:
     """Neighbouring glue as one column of binary."""
-    cells = np.concatenate([glue.cells for glue in run], axis=1)
+    # A matrix of repeated rows has no strides to tell its order, and concatenate may then choose the other one.
+    cells = np.ascontiguousarray(np.concatenate([glue.cells for glue in run], axis=1))
     if any(glue.lengths is not None for glue in run):
         cells = cells[np.concatenate([glue.kept for glue in run], axis=1)]
     offsets = np.zeros(1 + len(run[0].cells), np.int32)

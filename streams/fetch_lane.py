@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -69,18 +69,21 @@ class FetchLane(driver.Consumer):
     def _new_consumer_thread(self) -> ReadCommittedThread:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
 
+    @property
+    def _aiokafka(self) -> Any:
+        """The aiokafka consumer; its internals that we use are untyped."""
+        return cast(ReadCommittedThread, self._thread)._ensure_consumer()
+
     # -- called by the worker ------------------------------------------------------------------------------------------
 
     async def call(self, method: str, *args: Any) -> Any:
         """Await a method of the aiokafka consumer on its own thread."""
-        consumer = self._thread._ensure_consumer()  # type: ignore[attr-defined]
-        return await self._thread.call_thread(getattr(consumer, method), *args)
+        return await self._thread.call_thread(getattr(self._aiokafka, method), *args)
 
     async def committed(self, tp: TP) -> tuple[int, str] | None:
         """The group's committed offset of a partition and its metadata; None where there is none."""
-        consumer: AIOKafkaConsumer = self._thread._ensure_consumer()  # type: ignore[attr-defined]
         asked = [TopicPartition(*tp)]
-        answer = await self._thread.call_thread(consumer._coordinator.fetch_committed_offsets, asked)
+        answer = await self._thread.call_thread(self._aiokafka._coordinator.fetch_committed_offsets, asked)
         found = answer.get(asked[0])
         return None if found is None or found.offset < 0 else (found.offset, found.metadata)
 
@@ -89,7 +92,7 @@ class FetchLane(driver.Consumer):
         await self._thread.call_thread(self._resume, TopicPartition(*tp), offset)
 
     async def _resume(self, tp: TopicPartition, offset: int) -> None:
-        self._thread._ensure_consumer().seek(tp, offset)  # type: ignore[attr-defined]
+        self._aiokafka.seek(tp, offset)
         self._continues_from[tp] = offset
 
     def withhold(self, *tps: TP) -> None:
@@ -116,7 +119,7 @@ class FetchLane(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield a message per fetched partition."""
         if not self.flow_active:
-            await self.wait(self.can_resume_flow)
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # asyncio's Event, mode's annotation
         generation = self.app.consumer_generation_id
         for fetch in await self._next_fetches(timeout, generation):
             if self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id:
@@ -131,7 +134,7 @@ class FetchLane(driver.Consumer):
         return await self._thread.call_thread(self._fetch, timeout, generation)
 
     async def _fetch(self, timeout: float, generation: int) -> list[Fetch]:
-        consumer: AIOKafkaConsumer = self._thread._ensure_consumer()  # type: ignore[attr-defined]
+        consumer = self._aiokafka
         assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
         if not self.flow_active or assignment is None:
             return []
@@ -159,7 +162,7 @@ class FetchLane(driver.Consumer):
 
     def _label(
         self,
-        consumer: AIOKafkaConsumer,
+        consumer: Any,
         wanted: set[TopicPartition],
         records: Mapping[TopicPartition, list[ConsumerRecord]],
         generation: int,
@@ -190,7 +193,7 @@ class FetchLane(driver.Consumer):
             0,
             None,
             None,
-            fetch,
+            cast(Any, fetch),
             None,
             0,
             0,

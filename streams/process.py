@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from contextlib import suppress
+from typing import cast
 
 import faust
 import structlog
@@ -25,6 +26,7 @@ from schemas.topics import TopicRole
 from streams.app import add_agents, build_app
 from streams.batch_file import BatchFormat
 from streams.event_clock import ClockRules
+from streams.fetch_lane import FetchLane
 from streams.intake import Intake, IntakeRules
 from streams.owned import Workbench
 from streams.pressure import Pressure
@@ -113,7 +115,7 @@ async def _prepare(bench: Workbench) -> None:
 
 async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
     app = build_app(bench.settings)
-    worker = StreamWorker(bench, health, lambda: app.consumer)
+    worker = StreamWorker(bench, health, lambda: cast(FetchLane, app.consumer))
     add_agents(app, worker, bench.settings)
     app.finalize()
     helpers = [
@@ -171,7 +173,7 @@ async def _follow_control(settings: Settings, worker: StreamWorker) -> None:
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
         async for record in consumer:
-            worker.drains.apply(decode(record.value, ControlRecord), live=record.offset >= live_from)
+            worker.drains.apply(decode(record.value or b"", ControlRecord), live=record.offset >= live_from)
     finally:
         await consumer.stop()
 
@@ -187,8 +189,8 @@ async def _watch(bench: Workbench) -> None:
             pressure.press("store", str(error))
         backlog = await asyncio.to_thread(batch_backlog, bench.settings)
         if backlog is not None and backlog > stream.max_batch_backlog:
-            reason = f"{backlog} manifests wait for the batch workers, more than max_batch_backlog {stream.max_batch_backlog}"
-            pressure.press("backlog", reason)
+            limit = f"more than max_batch_backlog {stream.max_batch_backlog}"
+            pressure.press("backlog", f"{backlog} manifests wait for the batch workers, {limit}")
         elif backlog is not None:
             pressure.lift("backlog")
         await asyncio.sleep(WATCH_S)

@@ -76,7 +76,7 @@ async def _read_at(kafka: KafkaSettings, topic: str, offset: int) -> Frontier | 
         consumer.seek(tp, offset)
         async with asyncio.timeout(READ_TIMEOUT_S):
             record = await consumer.getone(tp)
-        return decode(record.value, Frontier) if record.offset == offset else None
+        return decode(record.value or b"", Frontier) if record.offset == offset else None
     except (TimeoutError, msgspec.DecodeError):
         return None
     finally:

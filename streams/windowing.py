@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.windows import SiteWindows, WindowGrid
 
@@ -76,8 +75,7 @@ def assign_windows(table: pa.Table, windows: SiteWindows) -> WindowedRows:
     """
     offsets = table.column("source_offset").to_numpy()
     event_times = table.column("event_time").to_numpy()
-    encoded = pc.dictionary_encode(table.column("site_id")).combine_chunks()
-    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+    encoded = pa.concat_arrays(table.column("site_id").chunks or [pa.array([], pa.string())]).dictionary_encode()
     sites = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     site_ids: list[str] = encoded.dictionary.to_pylist()
     starts, ends = _windows_of_sites(sites, site_ids, event_times, windows)

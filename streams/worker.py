@@ -19,6 +19,7 @@ from schemas.records import partition_key
 from streams import metrics
 from streams.drain import DrainLog
 from streams.fetch_lane import Fetch, FetchLane
+from streams.gauges import measure
 from streams.ledger import PartitionLost
 from streams.owned import OwnedPartition, Workbench
 from streams.partition import LostRecords, ReplayMismatch
@@ -162,7 +163,7 @@ class StreamWorker:
             self._watch_for_stall(owned, now)
             if tp not in self._checkpoints and owned.due(now, at_once=self._drain_ends(owned)):
                 self._start_checkpoint(tp, owned)
-        self._measure(now)
+        measure(list(self._owned.values()), self._bench.windows, now, self._bench.wall_ms())
 
     def _pass_time(self, owned: OwnedPartition) -> None:
         wall = self._bench.wall_ms()
@@ -205,19 +206,6 @@ class StreamWorker:
             del self._unheard[owned.tp]
             metrics.SEEK_BACKS.labels(owned.identity.source.value).inc()
             self._start(self._lane_of().resume(owned.tp, position))
-
-    def _measure(self, now: float) -> None:
-        partitions = list(self._owned.values())
-        metrics.PARTITIONS.set(len(partitions))
-        metrics.REPLAYING.set(sum(owned.state.replaying for owned in partitions))
-        metrics.OPEN_WINDOWS.set(sum(len(owned.state.windows) for owned in partitions))
-        metrics.BUFFERED_ROWS.set(sum(owned.state.windows.buffered_rows for owned in partitions))
-        metrics.PENDING_BYTES.set(sum(owned.state.pending.bytes for owned in partitions))
-        busy = [owned for owned in partitions if owned.state.due(self._bench.windows.floors)]
-        metrics.OLDEST_CHECKPOINT.set(max((now - owned.last_checkpoint for owned in busy), default=0.0))
-        frontiers = [owned.state.clock.frontier for owned in partitions if not owned.state.clock.idle]
-        lags = [self._bench.wall_ms() - frontier for frontier in frontiers if frontier is not None]
-        metrics.EVENT_TIME_LAG.set(max(lags, default=0) / 1000)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 

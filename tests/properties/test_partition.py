@@ -23,7 +23,7 @@ from schemas.offsets import hash_text, offsets_hash
 from schemas.records import Counts, OpenWindow
 from streams.open_windows import WindowBuffer, WindowKey
 from streams.partition import Arrivals
-from tests.properties.partition_world import BEGIN, CUTS, HOUR, MINUTE, SITES, Cut, Drawn, LogRecord, World
+from tests.partition_world import BEGIN, CUTS, HOUR, MINUTE, SITES, Cut, Drawn, LogRecord, World
 
 DAY = 24 * HOUR
 drawn_records = st.lists(
@@ -40,6 +40,7 @@ drawn_records = st.lists(
     max_size=12,
 )
 fetch_lengths = st.integers(1, 20)
+beginnings = {"cut": st.sampled_from(CUTS), "log_start": st.sampled_from([0, 7]), "drawn": drawn_records}
 
 
 @dataclass
@@ -85,9 +86,10 @@ class Crashes(RuleBasedStateMachine):
     fetches = Bundle("fetches")
     policy = "hold"
 
-    @initialize(cut=st.sampled_from(CUTS), log_start=st.sampled_from([0, 7]))
-    def a_partition_that_was_never_read(self, cut: Cut, log_start: int) -> None:
+    @initialize(**beginnings)
+    def a_partition_that_was_never_read(self, cut: Cut, log_start: int, drawn: list[Drawn]) -> None:
         self.world = World(cut, self.policy, log_start)
+        self.world.log.append(drawn)
         self.frontier_committed: int | None = None
 
     # -- the log and the lane ------------------------------------------------------------------------------------------
@@ -101,6 +103,10 @@ class Crashes(RuleBasedStateMachine):
         arrivals = self.world.fetch(length)
         self.world.deliver(arrivals)
         return arrivals
+
+    @rule()
+    def the_lane_reads_to_the_end(self) -> None:
+        self.world.deliver(self.world.fetch(self.world.log.end))
 
     @rule(arrivals=fetches)
     def an_old_fetch_comes_again(self, arrivals: Arrivals) -> None:
@@ -120,23 +126,27 @@ class Crashes(RuleBasedStateMachine):
 
     # -- checkpoints and crashes ---------------------------------------------------------------------------------------
 
-    @precondition(lambda self: not self.world.state.replaying and self.world.state.in_flight is None)
+    @precondition(lambda self: self.world.may_checkpoint)
     @rule()
     def a_checkpoint_begins(self) -> None:
         self.world.begin_checkpoint()
 
     @precondition(lambda self: self.world.state.in_flight is not None)
-    @rule()
-    def it_commits(self) -> None:
-        self.world.commit()
+    @rule(heard=st.booleans())
+    def it_commits(self, heard: bool) -> None:
+        """Or it commits and the worker dies before it knows."""
+        if heard:
+            self.world.commit()
+        else:
+            self.world.commit_unheard()
+            self.world.crash()
         self.check_committed()
 
-    @precondition(lambda self: self.world.state.in_flight is not None)
-    @rule()
-    def it_commits_and_the_worker_dies_before_it_knows(self) -> None:
-        self.world.commit_unheard()
-        self.check_committed()
-        self.world.crash()
+    @precondition(lambda self: self.world.may_checkpoint)
+    @rule(heard=st.booleans())
+    def a_checkpoint_begins_and_commits(self, heard: bool) -> None:
+        self.world.begin_checkpoint()
+        self.it_commits(heard)
 
     @rule()
     def the_partition_moves_to_another_worker(self) -> None:
@@ -256,18 +266,19 @@ class Time(Crashes):
 class Retention(Time):
     """The broker removes records before they were batched: what is lost is said, and nothing else is."""
 
-    @initialize(cut=st.sampled_from(CUTS), log_start=st.sampled_from([0, 7]))
-    def a_partition_that_was_never_read(self, cut: Cut, log_start: int) -> None:
+    @initialize(**beginnings)
+    def a_partition_that_was_never_read(self, cut: Cut, log_start: int, drawn: list[Drawn]) -> None:
         """Its first checkpoint says at once where the log began; of what went before nobody knows."""
-        self.world = World(cut, self.policy, log_start)
-        self.frontier_committed: int | None = None
+        super().a_partition_that_was_never_read(cut, log_start, drawn)
         self.world.begin_checkpoint()
         self.world.commit()
 
-    @rule(drop=st.integers(1, 40))
-    def retention_removes(self, drop: int) -> None:
-        log = self.world.log
-        log.start = min(log.end, log.start + drop)
+    @rule(past=st.sampled_from(["commit", "position"]), by=st.integers(1, 10))
+    def retention_passes(self, past: str, by: int) -> None:
+        world = self.world
+        assert world.committed is not None
+        reached = world.committed.committed if past == "commit" else world.state.position
+        world.log.start = max(world.log.start, min(world.log.end, reached + by))
 
     @invariant()
     def recovered_state_is_uninterrupted_state(self) -> None:

@@ -210,6 +210,11 @@ class World:
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
+    @property
+    def may_checkpoint(self) -> bool:
+        """Whether a snapshot can be taken."""
+        return not self.state.replaying and self.state.in_flight is None
+
     def begin_checkpoint(self) -> None:
         """Take the snapshot; records may come before it is committed."""
         self.state.snapshot()

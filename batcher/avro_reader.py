@@ -1,0 +1,135 @@
+"""Batch files, Avro object container files, to Arrow tables. No I/O: a file's bytes come from the batch store."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from isal import isal_zlib
+
+from batcher.avro_records import Column, arrow_schema, columns_of, decode_records
+
+#: Blocks are decoded together up to about this many bytes: enough for numpy, little enough for the CPU's caches.
+GROUP_BYTES = 4 << 20
+
+_MAGIC = b"Obj\x01"
+_SYNC_BYTES = 16
+
+
+class BatchUnreadable(ValueError):
+    """Bytes are not a batch file of the site: cut off, damaged, or of another form. The message says what is wrong."""
+
+
+def _inflate(data: bytes) -> bytes:
+    return isal_zlib.decompress(data, -isal_zlib.MAX_WBITS)
+
+
+def _unzstandard(data: bytes) -> bytes:
+    return pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
+
+
+_CODECS: dict[str, Callable[[bytes], bytes]] = {"null": bytes, "deflate": _inflate, "zstandard": _unzstandard}
+
+
+class Block(NamedTuple):
+    """Whole records, decompressed."""
+
+    record_count: int
+    data: bytes
+
+
+def read_batch(file: bytes, site_id: str) -> pa.Table:
+    """All records of a batch file in their order, all of the site; a column for each field of the file's schema.
+
+    Columns are string, float64 (quantities) or int64 (everything else; times are UTC milliseconds).
+
+    Raises:
+        BatchUnreadable: it is no such file.
+    """
+    try:
+        scanner = _Scanner(file)
+        columns, decompress, sync = scanner.header()
+        groups = _groups(scanner.blocks(decompress, sync))
+        return pa.Table.from_batches([_decode(columns, group, site_id) for group in groups], arrow_schema(columns))
+    except (ValueError, KeyError, OSError, isal_zlib.error) as error:
+        raise BatchUnreadable(f"no readable batch file of site {site_id}: {error}") from error
+
+
+def _groups(blocks: Iterator[Block]) -> Iterator[list[Block]]:
+    """Blocks in their order, as many at a time as have `GROUP_BYTES`."""
+    group: list[Block] = []
+    for block in blocks:
+        group.append(block)
+        if sum(len(one.data) for one in group) >= GROUP_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _decode(columns: tuple[Column, ...], group: list[Block], site_id: str) -> pa.RecordBatch:
+    ends = np.array(list(accumulate(len(block.data) for block in group)))
+    counts = np.array([block.record_count for block in group])
+    return decode_records(columns, b"".join(block.data for block in group), counts, ends, site_id)
+
+
+@lru_cache(maxsize=64)
+def _columns(schema: bytes) -> tuple[Column, ...]:
+    return columns_of(json.loads(schema))
+
+
+@dataclass(slots=True)
+class _Scanner:
+    """Walks the parts of a file; `at` is where it stands."""
+
+    file: bytes
+    at: int = field(default=0, init=False)
+
+    def header(self) -> tuple[tuple[Column, ...], Callable[[bytes], bytes], bytes]:
+        """The columns, how to decompress a block, and the sync marker."""
+        if self.take(len(_MAGIC)) != _MAGIC:
+            raise ValueError("it does not begin as an Avro file")
+        metadata: dict[bytes, bytes] = {}
+        while entries := self.long():
+            if entries < 0:  # then the size in bytes follows, for readers that skip
+                self.long()
+            for _ in range(abs(entries)):
+                key = self.take(self.long())
+                metadata[key] = self.take(self.long())
+        codec = metadata.get(b"avro.codec", b"null").decode()
+        if codec not in _CODECS:
+            raise ValueError(f"codec {codec!r} is not one of {', '.join(_CODECS)}")
+        return _columns(metadata[b"avro.schema"]), _CODECS[codec], self.take(_SYNC_BYTES)
+
+    def blocks(self, decompress: Callable[[bytes], bytes], sync: bytes) -> Iterator[Block]:
+        """The blocks to the end of the file; empty ones are left out."""
+        while self.at < len(self.file):
+            start = self.at
+            record_count, data = self.long(), self.take(self.long())
+            if self.take(_SYNC_BYTES) != sync or record_count < 0:
+                raise ValueError(f"the block at byte {start} does not end where it should")
+            if record_count:
+                yield Block(record_count, decompress(data))
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        if size < 0 or self.at + size > len(self.file):
+            raise ValueError(f"cut off: byte {self.at} should be followed by {size} more")
+        self.at += size
+        return self.file[self.at - size : self.at]
+
+    def long(self) -> int:
+        """The next Avro long."""
+        value = shift = 0
+        while True:
+            octet = self.take(1)[0]
+            value |= (octet & 0x7F) << shift
+            shift += 7
+            if octet < 0x80:
+                return (value >> 1) ^ -(value & 1)
+            if shift > 63:
+                raise ValueError(f"no number ends at byte {self.at}")

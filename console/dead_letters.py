@@ -1,0 +1,167 @@
+"""Reading the dead-letter topic: which letters there are, which of them have been replayed, how many of what kind."""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import msgspec
+from aiokafka.structs import ConsumerRecord
+
+from runtime.connections import partition_of
+from runtime.settings import Settings
+from runtime.topic_reader import end_offsets, read_topic
+from schemas.codecs import decode
+from schemas.dead_letters import DeadLetter
+from schemas.errors import ErrorClass
+from schemas.records import AuditEntry
+from schemas.sources import Source
+from schemas.topics import TopicRole
+
+REPLAYED = "dead_letter"  # in the audit log's `what` of a replay: the letter's id
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which letters are meant; an empty part means all. Times are those of the refused records, UTC milliseconds."""
+
+    ids: frozenset[str] = frozenset()
+    classes: frozenset[ErrorClass] = frozenset()
+    topic: str | None = None
+    since: int | None = None  # inclusive
+    until: int | None = None  # exclusive
+    site: str | None = None
+    sku: str | None = None
+    text: str | None = None
+
+    def matches(self, letter: DeadLetter) -> bool:
+        """Whether a letter is meant. Sites and SKUs are looked for in the value as far as it can be read."""
+        if (self.ids and letter.id not in self.ids) or (self.classes and letter.error_class not in self.classes):
+            return False
+        if self.topic is not None and letter.topic != self.topic:
+            return False
+        if not (self.since or 0) <= letter.timestamp < (1 << 63 if self.until is None else self.until):
+            return False
+        value = letter.value or b""
+        if self.text is not None and self.text.encode() not in value and self.text not in letter.message:
+            return False
+        return all(
+            wanted is None or field_text(value, name) == wanted
+            for name, wanted in (("site_id", self.site), ("sku", self.sku))
+        )
+
+
+def field_text(value: bytes, name: str) -> str | None:
+    """A field of a value that may be broken: parsed if it is an object, else the first thing that looks like it."""
+    try:
+        parsed = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        found = re.search(rb'"%s"\s*:\s*(?:"([^"\\]*)"|([-\d.eE+]+))' % re.escape(name.encode()), value)
+        return (found[1] if found[1] is not None else found[2]).decode("utf-8", "replace") if found else None
+    content = parsed.get(name) if isinstance(parsed, dict) else None
+    return None if content is None else str(content)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A letter and where it lies in the dead-letter topic; `letter` is None if the record there is none of ours."""
+
+    letter: DeadLetter | None
+    partition: int
+    offset: int
+
+
+async def read_letters(settings: Settings, letter_id: str | None = None) -> AsyncIterator[list[Posted]]:
+    """Every committed dead letter up to now, in portions; only those of one partition where one id is wanted."""
+    topic = settings.topics.name(TopicRole.DEAD_LETTERS)
+    ends = await end_offsets(settings.kafka, topic, isolation="read_uncommitted")
+    if letter_id is not None:
+        partition = partition_of(letter_id, len(ends))
+        ends = {partition: ends[partition]}
+    async for records in read_topic(settings.kafka, topic, ends=ends):
+        yield [_posted(record) for record in records]
+
+
+def _posted(record: ConsumerRecord) -> Posted:
+    try:
+        letter = DeadLetter.from_record(record.value, tuple(record.headers))
+    except ValueError:
+        letter = None
+    return Posted(letter, record.partition, record.offset)
+
+
+async def find_letter(settings: Settings, letter_id: str) -> DeadLetter | None:
+    """The letter with this id, `topic/partition/offset` of the refused record."""
+    async for portion in read_letters(settings, letter_id):
+        for posted in portion:
+            if posted.letter is not None and posted.letter.id == letter_id:
+                return posted.letter
+    return None
+
+
+async def replayed_ids(settings: Settings) -> set[str]:
+    """Ids of the letters that the audit log says were replayed."""
+    ids: set[str] = set()
+    async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.AUDIT_LOG)):
+        for record in records:
+            entry = decode(record.value, AuditEntry)
+            if entry.action == "replay":
+                ids.add(entry.what[REPLAYED])
+    return ids
+
+
+@dataclass(slots=True)
+class LetterStats:
+    """How many letters there are: all that the topic still holds, and those that wait for somebody to act.
+
+    A letter waits until it was replayed; one that failed again after that is another letter of the same chain.
+    """
+
+    total: int = 0
+    by_class: Counter[str] = field(default_factory=Counter[str])
+    by_source: Counter[str] = field(default_factory=Counter[str])
+    replayed: int = 0
+    waiting: int = 0
+    waiting_by_class: Counter[str] = field(default_factory=Counter[str])
+    chains: int = 0
+    unreadable: int = 0
+    _roots: set[str] = field(default_factory=set[str])
+
+    def add(self, letter: DeadLetter | None, source: Source | None, *, replayed: bool) -> None:
+        """Count one letter; None is a record that is no dead letter."""
+        if letter is None:
+            self.unreadable += 1
+            return
+        self.total += 1
+        self.by_class[letter.error_class.value] += 1
+        self.by_source[source.value if source else letter.topic] += 1
+        self._roots.add(letter.root)
+        self.chains = len(self._roots)
+        if replayed:
+            self.replayed += 1
+        else:
+            self.waiting += 1
+            self.waiting_by_class[letter.error_class.value] += 1
+
+    def as_json(self) -> dict[str, object]:
+        """The stable shape of `dlq stats --json`: `total`, `by_class`, and more."""
+        names = ("total", "by_class", "by_source", "replayed", "waiting", "waiting_by_class", "chains", "unreadable")
+        return {name: _sorted(getattr(self, name)) for name in names}
+
+
+def _sorted(value: int | Counter[str]) -> object:
+    return dict(sorted(value.items())) if isinstance(value, Counter) else value
+
+
+async def letter_stats(settings: Settings, wanted: LetterFilter) -> LetterStats:
+    """Count the letters that a filter means."""
+    done, stats = await replayed_ids(settings), LetterStats()
+    sources = {settings.topics.source_topic(source): source for source in Source}
+    async for portion in read_letters(settings):
+        for posted in portion:
+            letter = posted.letter
+            if letter is None:
+                stats.add(None, None, replayed=False)
+            elif wanted.matches(letter):
+                stats.add(letter, sources.get(letter.topic), replayed=letter.id in done)
+    return stats

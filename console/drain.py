@@ -1,0 +1,214 @@
+"""`velocity drain`: everything delivered so far into closed batches, and those taken by the batch workers.
+
+One drain at a time: a fixed transactional id fences a second one, and an unfinished request of another is refused.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from time import time_ns
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from msgspec import structs
+
+from console import screen
+from console.drain_steps import announced, close_instant, unfinished, unfulfilled, unread, untaken
+from console.errors import CommandFailed
+from console.frontier_board import FrontierBoard
+from console.progress import Meter
+from console.who import who
+from runtime.connections import REQUEST_TIMEOUT_S, admin_client, transactional_producer
+from runtime.refusals import Refusal
+from runtime.settings import Settings
+from runtime.topic_reader import end_offsets, read_topic
+from runtime.topics import check_topics
+from schemas.codecs import decode, encode
+from schemas.records import AuditEntry, ControlRecord, partition_key
+from schemas.sources import Source
+from schemas.topics import TopicRole
+
+NAMED_AT_MOST = 5
+BATCH_POLL_S = 0.3
+
+
+class DrainUnderWay(Refusal):
+    """Another drain has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainOptions:
+    """`timeout` bounds the whole; `replace` ends an unfinished earlier drain first."""
+
+    stop: bool = False
+    timeout: timedelta | None = None
+    wait_for_batches: bool = True
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """A drain that was fulfilled. `closed_to` is in UTC milliseconds, None where no window was open."""
+
+    id: str
+    partitions: int
+    closed_to: int | None
+    stopped: bool
+
+
+async def drain(settings: Settings, options: DrainOptions) -> Drained:
+    """Run one drain to its end.
+
+    Raises:
+        DrainUnderWay: another one has not ended.
+        TopicRefused: a topic is missing or endangers data.
+        CommandFailed: the timeout has passed; says who is waited for. The request is withdrawn.
+        ProducerFenced: another drain has taken over meanwhile.
+    """
+    await asyncio.to_thread(check_topics, settings)
+    others = await _unfinished(settings)
+    if others and not options.replace:
+        raise DrainUnderWay(
+            f"drain {others[-1].id} has not ended; it began {(_now() - others[-1].at) // 1000} s ago. Wait for it, or "
+            "end it and start this one with --replace."
+        )
+    producer = transactional_producer(settings.kafka, f"{settings.kafka.stream_group}/drain")
+    try:
+        await producer.start()
+        async with FrontierBoard(settings) as board:
+            return await _Drain(settings, options, producer, board).run(others)
+    finally:
+        await producer.stop()
+
+
+async def _unfinished(settings: Settings) -> list[ControlRecord]:
+    found: list[ControlRecord] = []
+    async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.CONTROL)):
+        found += [decode(record.value, ControlRecord) for record in records if record.value]
+    return unfinished(found)
+
+
+class _Drain:
+    """One drain under way."""
+
+    def __init__(
+        self, settings: Settings, options: DrainOptions, producer: AIOKafkaProducer, board: FrontierBoard
+    ) -> None:
+        self._settings, self._options = settings, options
+        self._producer, self._board = producer, board
+        self._id = uuid.uuid4().hex[:16]
+        self._ends: dict[str, int] = {}
+        self._waiting_for = "nothing"
+
+    async def run(self, others: list[ControlRecord]) -> Drained:
+        """From the request to `done`; `others` are unfinished drains that this one replaces."""
+        for source in Source:
+            topic = self._settings.topics.source_topic(source)
+            ends = await end_offsets(self._settings.kafka, topic)
+            self._ends |= {partition_key(topic, partition): end for partition, end in ends.items()}
+        limit = self._options.timeout.total_seconds() if self._options.timeout else None
+        try:
+            async with asyncio.timeout(limit):
+                replaced = [structs.replace(other, phase="done", stop=False, at=_now()) for other in others]
+                await self._write(*replaced, self._record("request", ends=self._ends))
+                return await self._fulfil()
+        except TimeoutError:
+            await self._withdraw()
+            raise CommandFailed(f"not drained after {limit:.0f} s; waiting for {self._waiting_for}") from None
+        except asyncio.CancelledError:
+            await self._withdraw()
+            raise
+
+    async def _fulfil(self) -> Drained:
+        await self._until_read()
+        close_to = close_instant(self._board.frontiers, self._ends)
+        await self._write(self._record("close", close_to=close_to))
+        await self._until_closed()
+        if self._options.wait_for_batches:
+            await self._until_taken(announced(self._board.frontiers, self._ends))
+        await self._finish("done", self._options.stop)
+        return Drained(self._id, len(self._ends), close_to, self._options.stop)
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    async def _until_read(self) -> None:
+        def short() -> dict[str, int]:
+            return unread(self._board.frontiers, self._ends)
+
+        await self._board.refresh()
+        with Meter("reading to the end", total=sum(short().values()) or None, unit="offsets") as meter:
+            start = sum(short().values())
+            while left := short():
+                self._wait_for(left, lambda key: f"{key} ({left[key]:,} offsets short)", "stream")
+                meter.reach(max(0, start - sum(left.values())), f"{len(left)} partitions to go")
+                await self._board.refresh()
+            meter.reach(start)
+
+    async def _until_closed(self) -> None:
+        with Meter("closing windows", total=len(self._ends), unit="partitions") as meter:
+            while left := unfulfilled(self._board.frontiers, self._ends, self._id):
+                self._wait_for(left, str, "stream")
+                meter.reach(len(self._ends) - len(left))
+                await self._board.refresh()
+            meter.reach(len(self._ends))
+
+    async def _until_taken(self, last: dict[int, int]) -> None:
+        taken = await asyncio.to_thread(_committed, self._settings)
+        start, group = untaken(last, taken), self._settings.kafka.batch_group
+        with Meter("batch workers taking batches", total=start or None, unit="offsets") as meter:
+            while left := untaken(last, taken):
+                has_begun = any(offset > 0 for offset in taken.values())
+                why = "" if has_begun else f"; group {group} has committed nothing yet"
+                self._waiting_for = f"the batch workers, {left:,} offsets behind{why}; --no-batch-wait does not wait"
+                meter.reach(start - left, why.removeprefix("; "))
+                await asyncio.sleep(BATCH_POLL_S)
+                taken = await asyncio.to_thread(_committed, self._settings)
+            meter.reach(start)
+
+    def _wait_for(self, keys: "list[str] | dict[str, int]", describe: Callable[[str], str], worker: str) -> None:
+        named = ", ".join(describe(key) for key in list(keys)[:NAMED_AT_MOST])
+        more = f" and {len(keys) - NAMED_AT_MOST} more" if len(keys) > NAMED_AT_MOST else ""
+        self._waiting_for = f"{named}{more}: is a {worker} worker running?"
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def _record(self, phase: str, **fields: object) -> ControlRecord:
+        return ControlRecord(id=self._id, phase=phase, at=_now(), **fields)  # type: ignore[arg-type]
+
+    async def _write(self, *records: ControlRecord | AuditEntry) -> None:
+        """All of them or none."""
+        topics = self._settings.topics
+        async with self._producer.transaction():
+            for record in records:
+                role = TopicRole.CONTROL if isinstance(record, ControlRecord) else TopicRole.AUDIT_LOG
+                key = record.id.encode() if isinstance(record, ControlRecord) else None
+                await self._producer.send_and_wait(topics.name(role), encode(record), key=key)
+
+    async def _finish(self, outcome: str, stop: bool) -> None:
+        what = {"id": self._id, "outcome": outcome, "stop": str(stop).lower()}
+        entry = AuditEntry(at=_now(), who=who(), action="drain", what=what)
+        await self._write(self._record("done", stop=stop), entry)
+
+    async def _withdraw(self) -> None:
+        """So that the workers forget the request, and the next drain is not refused."""
+        try:
+            await self._finish("withdrawn", stop=False)
+        except KafkaError as error:
+            screen.remark(f"could not withdraw drain {self._id} ({error!r}): the next one needs --replace", "yellow")
+
+
+def _now() -> int:
+    return time_ns() // 1_000_000
+
+
+def _committed(settings: Settings) -> dict[int, int]:
+    """The batch group's committed offset per partition of the batches topic; negative where there is none. Blocks."""
+    topic, group = settings.topics.name(TopicRole.BATCHES), settings.kafka.batch_group
+    admin = admin_client(settings.kafka)
+    partitions = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic].partitions
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for number in partitions])
+    answers = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)
+    return {tp.partition: tp.offset for tp in answers[group].result().topic_partitions}
