@@ -69,6 +69,11 @@ class BenchFeed:
         digest.update(first[0].as_py() + first[-1].as_py())
         return digest.hexdigest()[:8]
 
+    @property
+    def mean_bytes(self) -> float:
+        """Mean length of the lines of the first chunk."""
+        return float(np.mean(pc.binary_length(self._chunk(0).lines).to_numpy()))  # pyright: ignore
+
     def end_offsets(self) -> dict[int, int]:
         """Records per partition, which is its end offset."""
         return {p: len(range(p, self.events, self.partitions)) for p in range(self.partitions)}

@@ -7,9 +7,14 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from benchmarks.feed import BenchFeed, Chunk
+from schemas.topics import TOPICS, TopicRole
 
 TIMEOUT_S = 30.0
 BATCH = 10_000
+
+#: A source topic as it should be, LogAppendTime included, so no event lies in the future; and kept from run to run.
+_SPEC = next(spec for spec in TOPICS if spec.role is TopicRole.ORDERS)
+_CONFIG = {**_SPEC.required, **_SPEC.advised, "retention.ms": "-1", "retention.bytes": "-1"}
 
 Progress = Callable[[int], None]
 
@@ -26,8 +31,6 @@ def topic_name(feed: BenchFeed) -> str:
 def ensure_topic(bootstrap: str, feed: BenchFeed, on_progress: Progress = lambda _: None) -> str:
     """The feed's topic, filled now unless it was before; its name. Blocks.
 
-    Timestamps are LogAppendTime, as source topics should have them, so no event lies in the future.
-
     Raises:
         FeedNotStored, KafkaException
     """
@@ -37,8 +40,7 @@ def ensure_topic(bootstrap: str, feed: BenchFeed, on_progress: Progress = lambda
         return name
     if name in known:  # an earlier attempt was interrupted
         _settle(admin.delete_topics([name], operation_timeout=TIMEOUT_S))
-    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", "retention.bytes": "-1"}
-    _settle(admin.create_topics([NewTopic(name, feed.partitions, 1, config=config)], operation_timeout=TIMEOUT_S))
+    _settle(admin.create_topics([NewTopic(name, feed.partitions, 1, config=_CONFIG)], operation_timeout=TIMEOUT_S))
     _send(bootstrap, name, feed, on_progress)
     if (stored := _end_offsets(admin, name, feed)) != feed.end_offsets():
         raise FeedNotStored(f"{name} ends at {stored}, not at {feed.end_offsets()}")

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import fastavro
 import numpy as np
+import numpy.typing as npt
 
-from benchmarks.feed import BenchFeed
+from batcher.avro_reader import read_batch
+from benchmarks.feed import SITE, BenchFeed
+
+Longs = npt.NDArray[np.int64]
 
 
 class WrongOutput(RuntimeError):
@@ -14,33 +18,55 @@ class WrongOutput(RuntimeError):
 
 
 def check_files(files: Iterable[Path], feed: BenchFeed, *, whole: bool) -> int:
-    """Read batch files with fastavro and compare offset by offset with the feed; the number of rows.
+    """Compare batch files offset by offset with the feed; the number of their rows.
 
     Every row must have the quantity of the line at its partition and offset, and no line may be there twice; with
-    `whole` none may be missing.
+    `whole` none may be missing. The first file is read by fastavro as well, which must see the same.
 
     Raises:
         WrongOutput: says what is wrong.
     """
     expected = feed.quantities()
     seen = [np.zeros(len(quantities), np.bool_) for quantities in expected]
-    rows = sum(_check_file(file, expected, seen) for file in files)
-    found = sum(int(marks.sum()) for marks in seen)
-    if found != rows:
-        raise WrongOutput(f"{rows - found} of {rows} rows are there twice")
-    if whole and found != feed.events:
-        raise WrongOutput(f"{feed.events - found} of {feed.events} events are in no file")
+    rows = 0
+    for file in files:
+        found = _columns(file)
+        if not rows and not np.array_equal(np.stack(found), np.stack(_as_fastavro_sees_it(file))):
+            raise WrongOutput(f"{file.name}: fastavro reads something else")
+        rows += _check(file, found, expected, seen)
+    marked = sum(int(marks.sum()) for marks in seen)
+    if marked != rows:
+        raise WrongOutput(f"{rows - marked} of {rows} rows are there twice")
+    if whole and marked != feed.events:
+        raise WrongOutput(f"{feed.events - marked} of {feed.events} events are in no file")
     return rows
 
 
-def _check_file(file: Path, expected: list[np.ndarray], seen: list[np.ndarray]) -> int:
-    with file.open("rb") as data:
-        cells = [(row["source_partition"], row["source_offset"], row["quantity"]) for row in fastavro.reader(data)]
-    table = np.array(cells)  # doubles hold each of the three exactly
-    for partition in np.unique(table[:, 0]).astype(int).tolist():
-        mine = table[table[:, 0] == partition]
-        offsets = mine[:, 1].astype(np.int64)
-        if not np.array_equal(np.rint(mine[:, 2] * 1000).astype(np.int64), expected[partition][offsets]):
+def _check(file: Path, found: tuple[Longs, Longs, Longs], expected: list[Longs], seen: list[npt.NDArray]) -> int:
+    partitions, offsets, quantities = found
+    for partition in np.unique(partitions).tolist():
+        mine = partitions == partition
+        if not np.array_equal(quantities[mine], expected[partition][offsets[mine]]):
             raise WrongOutput(f"{file.name}: quantities differ from those that went in")
-        seen[partition][offsets] = True
-    return len(table)
+        seen[partition][offsets[mine]] = True
+    return len(partitions)
+
+
+def _columns(file: Path) -> tuple[Longs, Longs, Longs]:
+    """Partition, offset and quantity in thousandths of each row, all of shape (rows,)."""
+    table = read_batch(file.read_bytes(), SITE)
+    partitions, offsets, quantities = (
+        table.column(name).to_numpy() for name in ("source_partition", "source_offset", "quantity")
+    )
+    return partitions, offsets, _thousandths(quantities)
+
+
+def _as_fastavro_sees_it(file: Path) -> tuple[Longs, Longs, Longs]:
+    with file.open("rb") as data:
+        rows = [(row["source_partition"], row["source_offset"], row["quantity"]) for row in fastavro.reader(data)]
+    partitions, offsets, quantities = (np.array(column) for column in zip(*rows, strict=True))
+    return partitions, offsets, _thousandths(quantities)
+
+
+def _thousandths(quantities: npt.NDArray[np.float64]) -> Longs:
+    return np.rint(quantities * 1000).astype(np.int64)

@@ -1,27 +1,12 @@
-"""What an audit looks at: frontier records, the manifests and dead letters that they cover, and the source's log.
+"""What an audit looks at: frontier records, the manifests and dead letters that they cover, and the source's log."""
 
-Frontiers are read first, the rest up to its end after that; so everything that a frontier covers has been read, and what
-belongs to later checkpoints is put aside. A second look at the frontiers tells those from manifests that no checkpoint
-ever committed.
-"""
-
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
-from aiokafka import TopicPartition
 
-from console.frontier_board import read_frontiers
-from console.progress import Meter
-from runtime.connections import reader
-from runtime.settings import Settings
-from runtime.topic_reader import end_offsets, read_topic, topic_partitions
-from schemas.codecs import decode
-from schemas.records import Frontier, Manifest, parse_partition_key, partition_key
-from schemas.topics import TopicRole
+from schemas.records import Frontier, Manifest, partition_key
 
 Offsets = npt.NDArray[np.int64]
 
@@ -77,118 +62,3 @@ class Evidence:
     batch_log_starts: Mapping[int, int] = field(default_factory=dict[int, int])
     dead_letter_log_starts: Mapping[int, int] = field(default_factory=dict[int, int])
     notes: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Collected:
-    announced: list[Announced] = field(default_factory=list[Announced])
-    dead: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    foreign: int = 0
-
-
-async def gather_evidence(settings: Settings) -> Evidence:
-    """Read everything that an audit needs, apart from the batch files and the source's records.
-
-    Raises:
-        KeyError: one of our topics is missing.
-        KafkaError: the brokers do not answer.
-    """
-    kafka, topics = settings.kafka, settings.topics
-    before, found = await read_frontiers(settings), _Collected()
-    with Meter("reading manifests and dead letters") as meter:
-        await _read_manifests(settings, found, meter)
-        await _read_dead_letters(settings, found, meter)
-    after = await read_frontiers(settings)
-    batches, letters = topics.name(TopicRole.BATCHES), topics.name(TopicRole.DEAD_LETTERS)
-    logs = await _source_logs(settings, before)
-    foreign = (f"{found.foreign:,} records of {letters} are no dead letters of ours",) if found.foreign else ()
-    return Evidence(
-        partitions=tuple(_partition(before[key], found, logs.get(key)) for key in sorted(before, key=_sort_key)),
-        strays=tuple(one for one in found.announced if not _is_committed(one, after)),
-        batches_topic=batches,
-        batch_log_starts={p: start for p, (start, _) in (await _bounds(kafka, batches)).items()},
-        dead_letter_log_starts={p: start for p, (start, _) in (await _bounds(kafka, letters)).items()},
-        notes=foreign,
-    )
-
-
-async def read_manifests(settings: Settings) -> list[Announced]:
-    """Every manifest, as far as committed when the call began, and later."""
-    found = _Collected()
-    with Meter("reading manifests", unit="manifests") as meter:
-        await _read_manifests(settings, found, meter)
-    return found.announced
-
-
-async def _read_manifests(settings: Settings, found: _Collected, meter: Meter) -> None:
-    async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.BATCHES)):
-        for record in records:
-            found.announced.append(Announced(decode(record.value, Manifest), record.partition, record.offset))
-        meter.advance(len(records))
-
-
-async def _read_dead_letters(settings: Settings, found: _Collected, meter: Meter) -> None:
-    """A letter's key names the refused record; more is not needed here."""
-    async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.DEAD_LETTERS)):
-        for record in records:
-            try:
-                key, offset = parse_partition_key((record.key or b"").decode())
-                parse_partition_key(key)
-            except ValueError:
-                found.foreign += 1
-            else:
-                found.dead.setdefault(key, []).append(offset)
-        meter.advance(len(records))
-
-
-def _partition(frontier: Frontier, found: _Collected, log: SourceLog | None) -> PartitionEvidence:
-    offsets = np.sort(np.array(found.dead.get(frontier.key, ()), dtype=np.int64))
-    announced = [one for one in found.announced if one.source_key == frontier.key]
-    return PartitionEvidence(
-        frontier=frontier,
-        announced=tuple(one for one in announced if one.manifest.checkpoint_seq <= frontier.checkpoint_seq),
-        dead_offsets=offsets[offsets < frontier.position],
-        log=log,
-    )
-
-
-def _is_committed(one: Announced, frontiers: Mapping[str, Frontier]) -> bool:
-    frontier = frontiers.get(one.source_key)
-    return frontier is not None and one.manifest.checkpoint_seq <= frontier.checkpoint_seq
-
-
-def _sort_key(key: str) -> tuple[str, int]:
-    return parse_partition_key(key)
-
-
-async def _source_logs(settings: Settings, frontiers: Mapping[str, Frontier]) -> dict[str, SourceLog]:
-    from streams.recovery import topic_ids
-
-    logs: dict[str, SourceLog] = {}
-    for topic in sorted({frontier.source_topic for frontier in frontiers.values()}):
-        try:
-            bounds = await _bounds(settings.kafka, topic)
-        except KeyError:
-            continue
-        topic_id = (await asyncio.to_thread(topic_ids, settings.kafka, [topic]))[topic]
-        logs |= {partition_key(topic, p): SourceLog(start, end, topic_id) for p, (start, end) in bounds.items()}
-    return logs
-
-
-async def _bounds(kafka, topic: str) -> dict[int, tuple[int, int]]:
-    """Start and read_committed end of each partition.
-
-    Raises:
-        KeyError: there is no such topic.
-    """
-    consumer = reader(kafka)
-    await consumer.start()
-    try:
-        tps: list[TopicPartition] = await topic_partitions(consumer, topic)
-        starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-        return {tp.partition: (starts[tp], ends[tp]) for tp in tps}
-    finally:
-        await consumer.stop()
-
-
-__all__ = ["Announced", "Evidence", "PartitionEvidence", "SourceLog", "end_offsets", "gather_evidence", "read_manifests"]

@@ -1,10 +1,6 @@
 """The velocity of one SKU, as published on the coefficients topic: `coefficient.avsc`, as compact JSON in its order."""
 
-from datetime import UTC, datetime, timedelta
-
 import msgspec
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Coefficient(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,20 +69,3 @@ def parse_coefficient_key(key: str) -> tuple[str, str, str]:
     site_id, horizon, sku = key.split("/", 2)
     return site_id, horizon, sku
 
-
-def rfc3339(at_ms: int) -> str:
-    """UTC milliseconds as `2011-05-01T00:00:00Z`; milliseconds are written where there are any."""
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds") + "Z"
-
-
-def parse_rfc3339(text: str) -> int:
-    """RFC 3339 with `Z` or an offset, as UTC milliseconds; further digits are cut off.
-
-    Raises:
-        ValueError: the text is no such time, or says nothing of its offset.
-    """
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no offset: write Z for UTC")
-    return (moment - _EPOCH) // timedelta(milliseconds=1)

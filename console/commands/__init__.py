@@ -46,11 +46,13 @@ class GlobalOptions:
     config: Path | None = None
 
 
-def settings_of(ctx: typer.Context) -> "Settings":
+def settings_of(ctx: typer.Context, *, with_topics: bool = False) -> "Settings":
     """The command's settings; from here on only warnings are logged, to standard error.
 
     Raises:
         UsageError: a setting is wrong.
+        TopicRefused: `with_topics` is wanted, and one is missing.
+        KafkaException: the brokers do not answer.
     """
     from console.configuration import load_settings
     from runtime.logs import configure_logs
@@ -59,7 +61,19 @@ def settings_of(ctx: typer.Context) -> "Settings":
     options = options_of(ctx)
     settings = load_settings(options.sets, options.config)
     configure_logs(LogSettings(format=settings.log.format, level="warning"))
+    if with_topics:
+        _require_topics(settings)
     return settings
+
+
+def _require_topics(settings: "Settings") -> None:
+    from runtime.refusals import TopicRefused
+    from runtime.topics import read_topics
+
+    found = read_topics(settings)
+    missing = [name for name, _ in settings.topic_specs() if name not in found]
+    if missing:
+        raise TopicRefused(f"topics are missing: {', '.join(missing)}. Run `velocity topics apply`.")
 
 
 def options_of(ctx: typer.Context) -> GlobalOptions:

@@ -78,7 +78,7 @@ def list_letters(
     """
     from console.letter_views import json_row, newest, table_row
 
-    settings = settings_of(ctx)
+    settings = settings_of(ctx, with_topics=True)
     wanted = _filter(settings, None, classes, source, site, sku, text, since, until)
     found = asyncio.run(newest(settings, wanted, limit, waiting_only=waiting))
     if json:
@@ -106,7 +106,7 @@ def show(
     from console.dead_letters import find_letter
     from console.letter_views import details, json_details
 
-    letter = asyncio.run(find_letter(settings_of(ctx), letter_id))
+    letter = asyncio.run(find_letter(settings_of(ctx, with_topics=True), letter_id))
     if letter is None:
         raise CommandFailed(f"there is no dead letter {letter_id}; `velocity dlq list` shows which there are")
     if raw:
@@ -136,7 +136,7 @@ def stats(
     from console.dead_letters import letter_stats
     from schemas.errors import MEANINGS
 
-    settings = settings_of(ctx)
+    settings = settings_of(ctx, with_topics=True)
     wanted = _filter(settings, source=source, site=site, since=since, until=until)
     found = asyncio.run(letter_stats(settings, wanted))
     if json:
@@ -178,9 +178,9 @@ def replay(
     """
     from console.replay import replay as send_back
 
-    settings = settings_of(ctx)
     if not classes and not ids:
         raise UsageError("say which: --class CLASS or --id ID")
+    settings = settings_of(ctx, with_topics=True)
     wanted = _filter(settings, ids, classes, source, site, sku, text, since, until)
     result = asyncio.run(send_back(settings, wanted, why=why, dry_run=dry_run))
     if json:

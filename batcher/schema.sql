@@ -1,0 +1,110 @@
+-- What a batch worker knows. Times are UTC milliseconds; intervals are half-open.
+-- A step is never changed once it is released: a new one is added, and older files catch up when they are opened.
+
+-- name: step_1
+CREATE TYPE source AS ENUM ('orders', 'returns', 'cycle-counts');
+
+CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+
+-- The next offset to consume of each topic partition: changed in one transaction with what was consumed.
+CREATE TABLE offsets (
+    topic VARCHAR NOT NULL, partition INTEGER NOT NULL, next_offset BIGINT NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+
+-- Sites that batches have named, and the partition of the batches topic that their manifests come from.
+CREATE TABLE sites (site_id VARCHAR PRIMARY KEY, partition INTEGER NOT NULL);
+
+-- The catalogue: manifests as they were announced, where, and what became of their records.
+CREATE TABLE batches (
+    batch_no INTEGER PRIMARY KEY, batch_id VARCHAR UNIQUE NOT NULL,
+    source source NOT NULL, site_id VARCHAR NOT NULL, kind VARCHAR NOT NULL,
+    source_topic VARCHAR NOT NULL, source_partition INTEGER NOT NULL,
+    first_offset BIGINT NOT NULL, last_offset BIGINT NOT NULL, record_count BIGINT NOT NULL,
+    window_start_ms BIGINT, window_end_ms BIGINT,
+    min_event_time_ms BIGINT NOT NULL, max_event_time_ms BIGINT NOT NULL,
+    path VARCHAR NOT NULL, bytes BIGINT NOT NULL, sha256 VARCHAR NOT NULL,
+    closed_by VARCHAR NOT NULL, checkpoint_seq BIGINT NOT NULL, manifest VARCHAR NOT NULL,
+    partition INTEGER NOT NULL, "offset" BIGINT NOT NULL,
+    facts_new BIGINT NOT NULL, duplicates BIGINT NOT NULL, conflicts BIGINT NOT NULL
+);
+
+-- One row per (source, site_id, event_id). There is no index on them: it would have to fit into memory and be kept up row
+-- by row. `key_hash` finds them by a scan of eight bytes a row; equal hashes are then told apart by the ids themselves.
+-- The digest is the first 128 bits of the SHA-256 of the canonical body.
+CREATE TABLE facts (
+    source source NOT NULL, site_id VARCHAR NOT NULL, event_id VARCHAR NOT NULL, sku VARCHAR NOT NULL,
+    event_time_ms BIGINT NOT NULL, uom VARCHAR NOT NULL,
+    quantity DECIMAL(18, 3), variance DECIMAL(18, 3), book_quantity DECIMAL(18, 3),
+    order_id VARCHAR, line BIGINT, channel VARCHAR, promo_id VARCHAR, return_id VARCHAR, reason VARCHAR,
+    count_id VARCHAR, location_id VARCHAR,
+    batch_no INTEGER NOT NULL, key_hash UBIGINT NOT NULL, digest_hi UBIGINT NOT NULL, digest_lo UBIGINT NOT NULL
+);
+
+-- Bodies that lost to another one under the same id; like facts, and each body once.
+CREATE TABLE conflicts AS FROM facts LIMIT 0;
+
+-- Reference data, under the keys of its topic. A null site or SKU means all, a null `valid_from_ms` always.
+CREATE TABLE items (
+    key VARCHAR PRIMARY KEY, sku VARCHAR NOT NULL, uom VARCHAR NOT NULL,
+    base_units DECIMAL(12, 6) NOT NULL, valid_from_ms BIGINT
+);
+CREATE TABLE promotions (
+    key VARCHAR PRIMARY KEY, promo_id VARCHAR NOT NULL, site_id VARCHAR, sku VARCHAR,
+    start_ms BIGINT, end_ms BIGINT, uplift DECIMAL(12, 6) NOT NULL
+);
+CREATE TABLE channels (
+    key VARCHAR PRIMARY KEY, site_id VARCHAR, channel VARCHAR NOT NULL,
+    weight DECIMAL(12, 6) NOT NULL, valid_from_ms BIGINT
+);
+CREATE TABLE seasons (
+    key VARCHAR PRIMARY KEY, site_id VARCHAR, sku VARCHAR, month INTEGER NOT NULL,
+    index DECIMAL(12, 6) NOT NULL, valid_from_ms BIGINT
+);
+
+CREATE TABLE complete_windows (
+    site_id VARCHAR NOT NULL, start_ms BIGINT NOT NULL, end_ms BIGINT NOT NULL,
+    PRIMARY KEY (site_id, start_ms, end_ms)
+);
+
+-- Every calculation ever made. Only the newest of a (site, horizon, as_of) has its results kept: the current one.
+CREATE TABLE runs (
+    run_id VARCHAR PRIMARY KEY, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL,
+    as_of_ms BIGINT NOT NULL, start_ms BIGINT NOT NULL, trigger VARCHAR NOT NULL, calculated_at_ms BIGINT NOT NULL,
+    dataset_hash VARCHAR NOT NULL, reference_hash VARCHAR NOT NULL,
+    complete_windows BIGINT NOT NULL, windows BIGINT NOT NULL, skus BIGINT NOT NULL, current BOOLEAN NOT NULL
+);
+
+CREATE TABLE results (
+    site_id VARCHAR NOT NULL, sku VARCHAR NOT NULL, horizon VARCHAR NOT NULL, as_of_ms BIGINT NOT NULL,
+    order_lines BIGINT NOT NULL,
+    units_ordered DECIMAL(38, 3) NOT NULL, units_returned DECIMAL(38, 3) NOT NULL, net_units DECIMAL(38, 3) NOT NULL,
+    lines_per_day DOUBLE NOT NULL, units_per_day DOUBLE NOT NULL,
+    normalized_lines DECIMAL(38, 9) NOT NULL, velocity_coefficient DOUBLE NOT NULL,
+    abc_class VARCHAR NOT NULL, demand_cv DOUBLE, xyz_class VARCHAR NOT NULL,
+    variance_units DECIMAL(38, 3) NOT NULL, inventory_accuracy DOUBLE,
+    first_seen_ms BIGINT NOT NULL, provisional BOOLEAN NOT NULL, coverage DOUBLE, run_id VARCHAR NOT NULL
+);
+
+-- What the coefficients topic holds per key, once the outbox is through: a row of results as it is published.
+CREATE TABLE published (
+    partition INTEGER NOT NULL, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, sku VARCHAR NOT NULL,
+    order_lines BIGINT NOT NULL, units_ordered DOUBLE NOT NULL, units_returned DOUBLE NOT NULL, net_units DOUBLE NOT NULL,
+    lines_per_day DOUBLE NOT NULL, units_per_day DOUBLE NOT NULL,
+    normalized_lines DOUBLE NOT NULL, velocity_coefficient DOUBLE NOT NULL,
+    abc_class VARCHAR NOT NULL, demand_cv DOUBLE, xyz_class VARCHAR NOT NULL,
+    variance_units DOUBLE NOT NULL, inventory_accuracy DOUBLE,
+    first_seen_ms BIGINT NOT NULL, provisional BOOLEAN NOT NULL, coverage DOUBLE
+);
+
+-- The run whose results the published rows are, or will be.
+CREATE TABLE published_runs (
+    site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, as_of_ms BIGINT NOT NULL, run_id VARCHAR NOT NULL,
+    PRIMARY KEY (site_id, horizon)
+);
+
+-- Records that are due on the coefficients topic, in order; a null value is a tombstone.
+CREATE SEQUENCE outbox_seq;
+CREATE TABLE outbox (
+    seq BIGINT NOT NULL DEFAULT nextval('outbox_seq'), partition INTEGER NOT NULL, key VARCHAR NOT NULL, value VARCHAR
+);

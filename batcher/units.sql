@@ -1,0 +1,44 @@
+-- Units of measure: what a quantity is in base units, and when.
+
+-- name: define_unit_spans
+-- During `[valid_from_ms, valid_to_ms)` a unit of an item has `base_units` base units, or is known to have none: `EA` of a
+-- listed item that has no row for it. What no span covers is an item that is not listed, or another unit without a row.
+CREATE OR REPLACE VIEW unit_spans AS
+WITH dated AS (
+    SELECT sku, uom, base_units, coalesce(valid_from_ms, -9223372036854775808) AS valid_from_ms FROM items
+),
+without_each AS (
+    SELECT sku, coalesce(min(valid_from_ms) FILTER (uom = 'EA'), 9223372036854775807) AS valid_to_ms
+    FROM dated GROUP BY sku
+)
+SELECT
+    sku, uom, base_units, valid_from_ms,
+    lead(valid_from_ms, 1, 9223372036854775807) OVER (PARTITION BY sku, uom ORDER BY valid_from_ms) AS valid_to_ms
+FROM dated
+UNION ALL BY NAME
+SELECT sku, 'EA' AS uom, NULL AS base_units, -9223372036854775808 AS valid_from_ms, valid_to_ms
+FROM without_each WHERE valid_to_ms > -9223372036854775808;
+
+-- name: define_in_base_units
+-- Exact, then rounded half-even to 3 decimals. `round` takes halves away from zero, so only a half can end odd wrongly.
+CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CAST(CASE
+    WHEN base_units = 1 THEN quantity
+    WHEN abs(quantity * base_units - round(quantity * base_units, 3)) = 0.0005
+        AND (round(quantity * base_units, 3) * 1000) % 2 <> 0
+    THEN round(quantity * base_units, 3) - sign(quantity) * 0.001
+    ELSE round(quantity * base_units, 3)
+END AS DECIMAL(18, 3));
+
+-- name: define_converted_facts
+-- Facts with the `base_units` of their unit when they happened: null is held.
+CREATE OR REPLACE MACRO converted_facts(require_known_items) AS TABLE
+SELECT
+    facts.*,
+    CASE
+        WHEN unit_spans.sku IS NOT NULL THEN unit_spans.base_units
+        WHEN facts.uom = 'EA' AND NOT require_known_items THEN 1
+    END AS base_units
+FROM facts
+LEFT JOIN unit_spans
+    ON facts.sku = unit_spans.sku AND facts.uom = unit_spans.uom
+    AND facts.event_time_ms >= unit_spans.valid_from_ms AND facts.event_time_ms < unit_spans.valid_to_ms;

@@ -1,0 +1,52 @@
+"""Which lanes there are. A lane compares with the others of its run, for the machine is not the same a minute later."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane: the module of `benchmarks.lanes` that runs it, and how its figure is called in the results."""
+
+    name: str
+    module: str
+    title: str
+    unit: Literal["events", "facts"]
+    headline: str  # its key in the JSON that scripts read
+    headline_is_seconds: bool = False
+    reads_topic: bool = True
+    every_run: bool = True  # else in the first run alone: it repeats by itself, or its set-up is long
+
+
+LANES: tuple[Lane, ...] = (
+    Lane("raw", "raw", "aiokafka getmany only", "events", "raw_eps"),
+    Lane("faust", "faust_agent", "Faust agent, Record type, async for", "events", "faust_eps"),
+    Lane("plain", "plain", "aiokafka, msgspec, fastavro loop", "events", "plain_eps"),
+    Lane("stream", "stream", "velocity stream, everything on", "events", "stream_eps"),
+    Lane("batch", "batch", "Avro files to deduplicated facts", "facts", "batch_facts_per_s", reads_topic=False),
+    Lane(
+        "recalc",
+        "recalc",
+        "recalculation over 10 M facts",
+        "facts",
+        "recalc_s",
+        headline_is_seconds=True,
+        reads_topic=False,
+        every_run=False,
+    ),
+)
+
+#: What the others are compared with.
+YARDSTICKS = ("raw", "plain", "faust")
+
+
+def lanes_named(names: list[str]) -> tuple[Lane, ...]:
+    """The lanes of these names in the order of the table; all for none.
+
+    Raises:
+        ValueError: there is no such lane.
+    """
+    known = {lane.name for lane in LANES}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"no such lane: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return tuple(lane for lane in LANES if not names or lane.name in names)

@@ -1,0 +1,102 @@
+"""From measurements to figures: medians over runs, ratios within a run, the table and the JSON."""
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from statistics import median
+from typing import Any
+
+from benchmarks.feed import EVENTS_PER_SECOND, BenchFeed
+from benchmarks.measure import Measurement
+from benchmarks.plan import LANES, YARDSTICKS, Lane
+
+Run = dict[str, Measurement]  # one run: measurements by lane name
+
+COLUMNS = ("lane", "median a second", "lowest – highest", "CPU s per million", "RSS MB", *(f"× {y}" for y in YARDSTICKS))
+
+
+def ratios(runs: Sequence[Run], lane: str, yardstick: str) -> list[float]:
+    """How many times as fast, in each run that has both, ascending."""
+    return sorted(run[lane].rate / run[yardstick].rate for run in runs if lane in run and yardstick in run)
+
+
+def table(runs: Sequence[Run]) -> list[tuple[str | int | None, ...]]:
+    """A row per lane that was measured, under `COLUMNS`."""
+    return [_row(lane, runs) for lane in LANES if any(lane.name in run for run in runs)]
+
+
+def _row(lane: Lane, runs: Sequence[Run]) -> tuple[str | int | None, ...]:
+    found = [run[lane.name] for run in runs if lane.name in run]
+    rates = sorted(measured.rate for measured in found)
+    cpu = median(1e6 * measured.cpu_s / measured.items for measured in found)
+    comparable = YARDSTICKS if lane.unit == "events" else ()
+    compared = [ratios(runs, lane.name, yardstick) if yardstick in comparable else [] for yardstick in YARDSTICKS]
+    return (
+        lane.title,
+        round(median(rates)),
+        f"{rates[0]:,.0f} – {rates[-1]:,.0f}",
+        f"{cpu:.1f}",
+        round(max(measured.rss_mb for measured in found)),
+        *(f"{median(values):.2f}" if values else None for values in compared),
+    )
+
+
+def to_json(feed: BenchFeed, runs: Sequence[Run]) -> dict[str, Any]:
+    """The headline figures that scripts read (null where a lane did not run), and everything they come from."""
+    streams = [run["stream"].rss_mb for run in runs if "stream" in run]
+    return {
+        **{lane.headline: _headline(lane, runs) for lane in LANES},
+        "stream_rss_mb": round(max(streams), 1) if streams else None,
+        "ratios": _ratios(runs),
+        "input": {"events": feed.events, "skus": feed.skus, "partitions": feed.partitions}
+        | {"bytes_per_event": round(feed.mean_bytes), "events_per_second_of_event_time": EVENTS_PER_SECOND},
+        "machine": _machine(),
+        "runs": [{name: _details(measured) for name, measured in run.items()} for run in runs],
+    }
+
+
+def _headline(lane: Lane, runs: Sequence[Run]) -> float | None:
+    found = [run[lane.name] for run in runs if lane.name in run]
+    if not found:
+        return None
+    if lane.headline_is_seconds:
+        return round(median(measured.seconds for measured in found), 3)
+    return round(median(measured.rate for measured in found))
+
+
+def _ratios(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    pairs = [
+        (lane.name, yardstick)
+        for lane in LANES
+        for yardstick in YARDSTICKS
+        if lane.unit == "events" and lane.name != yardstick
+    ]
+    found = {f"{lane}/{yardstick}": ratios(runs, lane, yardstick) for lane, yardstick in pairs}
+    return {
+        name: {"median": round(median(values), 3), "lowest": round(values[0], 3), "highest": round(values[-1], 3)}
+        for name, values in found.items()
+        if values
+    }
+
+
+def _details(measured: Measurement) -> dict[str, Any]:
+    return {
+        "items": measured.items,
+        "seconds": round(measured.seconds, 3),
+        "per_second": round(measured.rate),
+        "cpu_s": round(measured.cpu_s, 2),
+        "rss_mb": round(measured.rss_mb, 1),
+        **measured.details,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    packages = ("aiokafka", "confluent-kafka", "duckdb", "fastavro", "faust-streaming", "msgspec", "numpy", "pyarrow")
+    return {
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }

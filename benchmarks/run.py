@@ -1,0 +1,140 @@
+"""Runs the lanes one after another, several times over, and prints how they compare: `python -m benchmarks.run`."""
+
+import argparse
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.feed import BenchFeed
+from benchmarks.job import Job, LaneFailed, run_apart
+from benchmarks.measure import Measurement
+from benchmarks.plan import LANES, Lane, lanes_named
+from benchmarks.results import COLUMNS, Run, table, to_json
+from benchmarks.topic import FeedNotStored, ensure_topic
+from console import screen
+from console.progress import Meter
+from sandbox.kafka import FULL_JVM, EmbeddedKafka
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run, and where the broker's data and other things worth keeping are."""
+
+    feed: BenchFeed
+    runs: int
+    lanes: tuple[Lane, ...]
+    directory: Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as the arguments say; returns the exit code: 0 ok, 1 a lane failed, 2 usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        lanes, feed = lanes_named(arguments.lanes), BenchFeed(arguments.events)
+    except ValueError as error:
+        screen.remark(f"usage: {error}", style="red")
+        return 2
+    try:
+        runs = measure(Options(feed, arguments.runs, lanes, arguments.directory.absolute()))
+    except (LaneFailed, FeedNotStored) as error:
+        screen.remark(f"failed: {error}", style="red")
+        return 1
+    results = to_json(feed, runs)
+    if arguments.json_file:
+        arguments.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    if arguments.json:
+        screen.say_json(results)
+    else:
+        screen.say_table(COLUMNS, table(runs), title=_title(feed, len(runs)))
+    return 0
+
+
+def measure(options: Options) -> list[Run]:
+    """All runs; the lanes of each one after another, so that they meet the same weather.
+
+    Raises:
+        LaneFailed, FeedNotStored, KafkaStartError
+    """
+    with ExitStack() as stack:
+        kafka = topic = None
+        if any(lane.reads_topic for lane in options.lanes):
+            kafka = stack.enter_context(EmbeddedKafka(options.directory / "kafka", jvm=FULL_JVM))
+            topic = _filled_topic(kafka, options.feed)
+        return [_one_run(options, number, kafka, topic) for number in range(options.runs)]
+
+
+def _filled_topic(kafka: EmbeddedKafka, feed: BenchFeed) -> str:
+    with Meter("feed", total=feed.events, unit="events") as meter:
+        return ensure_topic(kafka.bootstrap_servers, feed, meter.advance)
+
+
+def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None, topic: str | None) -> Run:
+    run: Run = {}
+    for lane in options.lanes:
+        if number and not lane.every_run:
+            continue
+        run[lane.name] = measured = _one_lane(options, lane, kafka, topic)
+        screen.remark(f"run {number + 1} of {options.runs}, {lane.name}: {_summary(lane, measured)}")
+    return run
+
+
+def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None, topic: str | None) -> Measurement:
+    """A lane in a process and a directory of its own; the directory stays when the lane fails."""
+    job = Job(
+        lane=lane.module,
+        feed=options.feed,
+        scratch=options.directory / "runs" / f"{lane.name}-{uuid.uuid4().hex[:8]}",
+        cache=options.directory / "cache",
+        bootstrap=kafka.bootstrap_servers if kafka else "",
+        topic=topic or "",
+        broker_pid=kafka.pid if kafka else None,
+    )
+    measured = run_apart(job)
+    shutil.rmtree(job.scratch, ignore_errors=True)
+    return measured
+
+
+def _summary(lane: Lane, measured: Measurement) -> str:
+    return (
+        f"{measured.rate:,.0f} {lane.unit}/s ({measured.seconds:.1f} s wall, {measured.cpu_s:.1f} s CPU, "
+        f"{measured.rss_mb:.0f} MB)"
+    )
+
+
+def _title(feed: BenchFeed, runs: int) -> str:
+    return (
+        f"{feed.events:,} orders of {feed.mean_bytes:.0f} B, {feed.partitions} partitions, {feed.skus:,} SKUs; "
+        f"{os.cpu_count()} cores with the broker on them; {runs} run{'s' * (runs > 1)}, ratios within a run"
+    )
+
+
+def default_directory() -> Path:
+    """`velocity/bench` below `XDG_CACHE_HOME` (`~/.cache`): what is there can be deleted at any time."""
+    configured = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
+    return base / "velocity" / "bench"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("velocity bench", description="Run the benchmark lanes and compare them.")
+    parser.add_argument("--events", type=int, default=BenchFeed.events, help="orders in the feed (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="times that each lane runs (default: %(default)s)")
+    names = ", ".join(lane.name for lane in LANES)
+    parser.add_argument("--lanes", nargs="+", default=[], metavar="LANE", help=f"of {names} (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--json-file", type=Path, metavar="FILE", help="write the JSON to a file, too")
+    parser.add_argument(
+        "--directory", type=Path, default=default_directory(), help="broker data and caches (default: %(default)s)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""`velocity gc`: removing batch files that no manifest names, and never will.
+
+In this order: list the files; read the frontier records; read the manifests to their end. A file goes only when its
+source partition has committed the file's checkpoint and the manifests, read beyond that commit, omit it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from console.frontier_board import read_frontiers
+from console.gather import read_manifests
+from console.orphans import Orphan, find_orphans
+from console.progress import Meter
+from runtime.settings import Settings
+from runtime.store import BatchStore, open_store
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep removed, or on a dry run would remove. `kept` files may yet be announced; `foreign` are not ours."""
+
+    removed: list[str] = field(default_factory=list[str])
+    bytes: int = 0
+    kept: list[str] = field(default_factory=list[str])
+    foreign: list[str] = field(default_factory=list[str])
+    dry_run: bool = False
+
+
+async def sweep(settings: Settings, *, dry_run: bool) -> Swept:
+    """Remove what is left over.
+
+    Raises:
+        StoreUnavailable: the store is out of reach, or read-only; what was removed before stays removed.
+        KafkaError: the brokers do not answer; nothing was removed.
+    """
+    store = open_store(settings.store)
+    files = await asyncio.to_thread(lambda: list(store.list()))
+    frontiers = await read_frontiers(settings)
+    announced = {one.manifest.path for one in await read_manifests(settings)}
+    listing = find_orphans(files, announced, settings.topics.source_topic)
+    doomed = [orphan for orphan in listing.orphans if orphan.is_settled(frontiers)]
+    if not dry_run:
+        await asyncio.to_thread(_delete, store, doomed)
+    return Swept(
+        removed=[orphan.path for orphan in doomed],
+        bytes=sum(orphan.bytes for orphan in doomed),
+        kept=[orphan.path for orphan in listing.orphans if not orphan.is_settled(frontiers)],
+        foreign=list(listing.foreign),
+        dry_run=dry_run,
+    )
+
+
+def _delete(store: BatchStore, orphans: Sequence[Orphan]) -> None:
+    with Meter("removing files", total=len(orphans), unit="files") as meter:
+        for orphan in orphans:
+            store.delete(orphan.path)
+            meter.advance()

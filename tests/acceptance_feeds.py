@@ -1,0 +1,24 @@
+"""Feeds of the acceptance tests and how they are sent."""
+
+from pathlib import Path
+
+from pipeline_world import PipelineWorld
+
+from sandbox import retail_sample
+from schemas.sources import Source
+
+#: What the demo sets, too.
+RETAIL_ENVIRONMENT = {
+    "VELOCITY_WINDOW__SPEC": "local-day",
+    "VELOCITY_WINDOW__IDLE_POLICY": "hold",
+    "VELOCITY_SKU_PATTERN": retail_sample.SKU_PATTERN,
+    "VELOCITY_STREAM__CHECKPOINT_INTERVAL": "PT1S",
+}
+
+
+def feed_all(world: PipelineWorld, directory: Path) -> None:
+    """Produce the NDJSON file of each source that is there, by the command line."""
+    for source in Source:
+        file = directory / f"{source.value}.ndjson"
+        if file.exists():
+            world.run("produce", "--source", source.value, str(file))
