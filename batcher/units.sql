@@ -19,14 +19,21 @@ UNION ALL BY NAME
 SELECT sku, 'EA' AS uom, NULL AS base_units, -9223372036854775808 AS valid_from_ms, valid_to_ms
 FROM without_each WHERE valid_to_ms > -9223372036854775808;
 
+-- name: define_half_even
+-- A product of 9 decimals to 3. `round` takes halves away from zero, which is wrong where a half then ends odd.
+CREATE OR REPLACE MACRO half_even(product) AS
+    round(product, 3) - CASE
+        WHEN abs(product - round(product, 3)) = 0.0005 AND (round(product, 3) * 1000) % 2 <> 0
+        THEN sign(product) * 0.001
+        ELSE 0
+    END;
+
 -- name: define_in_base_units
--- Exact, then rounded half-even to 3 decimals. `round` takes halves away from zero, so only a half can end odd wrongly.
+-- Exact: quantities up to 1e9 and units below 1e6 leave a product of 9 decimals within 38 digits, and one of 3 within 18.
+-- Whole units, which most are, need no rounding.
 CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CAST(CASE
-    WHEN base_units = 1 THEN quantity
-    WHEN abs(quantity * base_units - round(quantity * base_units, 3)) = 0.0005
-        AND (round(quantity * base_units, 3) * 1000) % 2 <> 0
-    THEN round(quantity * base_units, 3) - sign(quantity) * 0.001
-    ELSE round(quantity * base_units, 3)
+    WHEN base_units % 1 = 0 THEN CAST(quantity AS DECIMAL(26, 3)) * CAST(base_units AS DECIMAL(6, 0))
+    ELSE half_even(CAST(quantity AS DECIMAL(26, 3)) * base_units)
 END AS DECIMAL(18, 3));
 
 -- name: define_converted_facts

@@ -22,6 +22,7 @@ START_MS = 1_736_143_200_000  # 2025-01-06T06:00:00Z
 EVENTS_PER_SECOND = 400
 DISORDER_MS = 30_000
 CHUNK = 100_000
+DEFAULT_EVENTS = 2_000_000
 
 _LINES_PER_ORDER = 4
 _CHANNELS = (b'"web"', b'"store"', b'"wholesale"', b"null")
@@ -47,7 +48,7 @@ class Chunk:
 class BenchFeed:
     """A feed of `events` order lines over `skus` SKUs, for a topic of `partitions` partitions."""
 
-    events: int = 2_000_000
+    events: int = DEFAULT_EVENTS
     skus: int = 20_000
     partitions: int = 4
     seed: int = 224
@@ -134,7 +135,7 @@ def _lines(numbers: Longs, event_times: Longs, draws: _Draws) -> pa.BinaryArray:
         *_instants(event_times),
         b'Z","quantity":',
         _decimals(draws.quantities),
-        b',"uom":"EA","order_id":"ORD-2025-',
+        b',"uom":"EA","order_id":"ORD-',
         _digits(numbers // _LINES_PER_ORDER, 8),
         b'","line":',
         _digits(numbers % _LINES_PER_ORDER + 1, 1),

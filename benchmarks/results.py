@@ -13,7 +13,7 @@ from benchmarks.plan import LANES, YARDSTICKS, Lane
 
 Run = dict[str, Measurement]  # one run: measurements by lane name
 
-COLUMNS = ("lane", "median a second", "lowest – highest", "CPU s per million", "RSS MB", *(f"× {y}" for y in YARDSTICKS))
+COLUMNS = ("lane", "a second", "lowest – highest", "CPU s per million", "RSS MB", *(f"× {y}" for y in YARDSTICKS))
 
 
 def ratios(runs: Sequence[Run], lane: str, yardstick: str) -> list[float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.feed import BenchFeed
+from benchmarks.feed import DEFAULT_EVENTS, BenchFeed
 from benchmarks.job import Job, LaneFailed, run_apart
 from benchmarks.measure import Measurement
 from benchmarks.plan import LANES, Lane, lanes_named
@@ -47,12 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         screen.remark(f"failed: {error}", style="red")
         return 1
     results = to_json(feed, runs)
-    if arguments.json_file:
-        arguments.json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
-    if arguments.json:
+    if arguments.json == "-":
         screen.say_json(results)
-    else:
-        screen.say_table(COLUMNS, table(runs), title=_title(feed, len(runs)))
+        return 0
+    if arguments.json:
+        Path(arguments.json).write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
+    screen.say_table(COLUMNS, table(runs), title=_title(feed, len(runs)))
     return 0
 
 
@@ -124,12 +124,17 @@ def default_directory() -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("velocity bench", description="Run the benchmark lanes and compare them.")
-    parser.add_argument("--events", type=int, default=BenchFeed.events, help="orders in the feed (default: %(default)s)")
+    parser.add_argument("--events", type=int, default=DEFAULT_EVENTS, help="orders in the feed (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="times that each lane runs (default: %(default)s)")
     names = ", ".join(lane.name for lane in LANES)
     parser.add_argument("--lanes", nargs="+", default=[], metavar="LANE", help=f"of {names} (default: all)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument("--json-file", type=Path, metavar="FILE", help="write the JSON to a file, too")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write JSON to a file; without one, print it, not the table",
+    )
     parser.add_argument(
         "--directory", type=Path, default=default_directory(), help="broker data and caches (default: %(default)s)"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import numpy as np
@@ -63,9 +64,13 @@ def _columns(file: Path) -> tuple[Longs, Longs, Longs]:
 
 def _as_fastavro_sees_it(file: Path) -> tuple[Longs, Longs, Longs]:
     with file.open("rb") as data:
-        rows = [(row["source_partition"], row["source_offset"], row["quantity"]) for row in fastavro.reader(data)]
+        rows = [_cells(row) for row in fastavro.reader(data)]
     partitions, offsets, quantities = (np.array(column) for column in zip(*rows, strict=True))
     return partitions, offsets, _thousandths(quantities)
+
+
+def _cells(row: Any) -> tuple[int, int, float]:
+    return row["source_partition"], row["source_offset"], row["quantity"]
 
 
 def _thousandths(quantities: npt.NDArray[np.float64]) -> Longs:

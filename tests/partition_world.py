@@ -10,20 +10,14 @@ from typing import Literal
 import pyarrow as pa
 
 from schemas.codecs import decode, encode
-from schemas.dead_letters import DeadLetter
-from schemas.errors import ErrorClass
-from schemas.records import Frontier, Window
-from schemas.sources import Source
-from schemas.windows import SiteWindows, SiteZones, WindowSpec
+from schemas.records import Frontier
+from schemas.windows import SiteWindows, WindowSpec
 from streams.event_clock import ClockRules
 from streams.open_windows import WindowBuffer, WindowKey
 from streams.partition import Arrivals, LostRecords, Partition, Snapshot
 from streams.windowing import assign_windows
+from tests.partition_fetches import BEGIN, HOUR, MINUTE, ZONES, LogRecord, dead_letter, decoded_table, frontier_record
 
-MINUTE, HOUR = 60_000, 3_600_000
-# The night before summer time begins in London; Lord Howe ends its own, of half an hour, eight days later.
-BEGIN = 1_774_656_000_000  # 2026-03-28T00:00Z
-ZONES = SiteZones({"LDN": "Europe/London", "NYC": "America/New_York", "LHI": "Australia/Lord_Howe"})
 SITES = ("LDN", "NYC", "LHI", "elsewhere")
 
 
@@ -60,16 +54,6 @@ class Drawn:
     rejected: bool = False
 
 
-@dataclass(frozen=True)
-class LogRecord:
-    """A record of the log. A rejected one has no window, and its event time means nothing."""
-
-    offset: int
-    site_id: str
-    event_time: int
-    window: Window | None
-
-
 @dataclass
 class Log:
     """One source partition on the broker: offsets `[start, end)`, some of them markers."""
@@ -103,24 +87,6 @@ class Log:
         return Arrivals(base, end, rows, letters, 100 * len(letters))
 
 
-def decoded_table(records: list[LogRecord]) -> pa.Table:
-    """Accepted records as the intake hands them on, reduced to the columns that windows rest on."""
-    return pa.table(
-        {
-            "site_id": pa.array([record.site_id for record in records], pa.string()),
-            "event_time": pa.array([record.event_time for record in records], pa.int64()),
-            "source_offset": pa.array([record.offset for record in records], pa.int64()),
-        }
-    )
-
-
-def dead_letter(offset: int) -> DeadLetter:
-    """A dead letter of which only the offset matters."""
-    where = ("wms.orders.v1", 0, offset, BEGIN, None)
-    why = (ErrorClass.NOT_JSON, "decode", "$", "", 1, f"wms.orders.v1/0/{offset}", BEGIN, "test")
-    return DeadLetter(b"{", (), *where, *why)
-
-
 @dataclass
 class Published:
     """What committed checkpoints have published, as offsets."""
@@ -152,7 +118,7 @@ class World:
         self._advances_committed: list[tuple[int, int]] = []
         self._spilled: dict[WindowKey, list[pa.Table]] = {}
 
-    # -- fetches -----------------------------------------------------------------------------------------------------
+    # -- fetches -------------------------------------------------------------------------------------------------------
 
     def fetch(self, length: int) -> Arrivals:
         """The lane's next fetch, of at most `length` offsets; it may bring nothing but markers, or nothing at all."""
@@ -179,7 +145,7 @@ class World:
         for buffer in self.state.windows.to_spill(at_least):
             self._spilled.setdefault(buffer.key, []).append(buffer.take_rows())
 
-    # -- time --------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     def pass_time(self, wait_ms: int) -> None:
         """A tick of the worker, `wait_ms` after the one before: ask for the end offset if wanted, decide idleness."""
@@ -208,7 +174,7 @@ class World:
         if after is not None and after != before:
             self.advances.append((self.state.position, after))
 
-    # -- checkpoints -------------------------------------------------------------------------------------------------
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     @property
     def may_checkpoint(self) -> bool:
@@ -275,28 +241,3 @@ class World:
         self.drain(max((buffer.window.end for buffer in self.state.windows), default=None), "last")
         self.begin_checkpoint()
         self.commit()
-
-
-def frontier_record(snapshot: Snapshot) -> Frontier:
-    """The frontier record of a snapshot, as the checkpoint makes it."""
-    return Frontier(
-        source=Source.ORDERS,
-        source_topic="wms.orders.v1",
-        source_partition=0,
-        topic_id="t",
-        checkpoint_seq=snapshot.seq,
-        position=snapshot.position,
-        frontier=snapshot.frontier,
-        max_event_time=snapshot.max_event_time,
-        committed=snapshot.committed,
-        settings_hash="h",
-        manifests={},
-        open_windows=snapshot.open_windows,
-        counts=snapshot.counts,
-        gaps=snapshot.gaps,
-        idle=snapshot.idle,
-        last_drain=snapshot.last_drain,
-        worker_id="w",
-        pipeline_version="test",
-        checkpoint_at=BEGIN,
-    )

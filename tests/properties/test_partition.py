@@ -6,6 +6,7 @@ partition is compared with `one_record_at_a_time`, which reads the same log in t
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from hypothesis import strategies as st
@@ -23,7 +24,8 @@ from schemas.offsets import hash_text, offsets_hash
 from schemas.records import Counts, OpenWindow
 from streams.open_windows import WindowBuffer, WindowKey
 from streams.partition import Arrivals
-from tests.partition_world import BEGIN, CUTS, HOUR, MINUTE, SITES, Cut, Drawn, LogRecord, World
+from tests.partition_fetches import BEGIN, HOUR, MINUTE, LogRecord
+from tests.partition_world import CUTS, SITES, Cut, Drawn, World
 
 DAY = 24 * HOUR
 drawn_records = st.lists(
@@ -84,7 +86,7 @@ class Crashes(RuleBasedStateMachine):
     """Records come, fetches repeat or get lost, checkpoints begin and commit, workers die. Time stands still."""
 
     fetches = Bundle("fetches")
-    policy = "hold"
+    policy: Literal["advance", "hold"] = "hold"
 
     @initialize(**beginnings)
     def a_partition_that_was_never_read(self, cut: Cut, log_start: int, drawn: list[Drawn]) -> None:
@@ -308,7 +310,7 @@ class Retention(Time):
 
 
 def test_crashes_leave_what_an_uninterrupted_run_leaves() -> None:
-    """Whatever is fetched, lost, repeated, committed or crashed: the split into batches and corrections is the log's."""
+    """Whatever is fetched, lost, repeated, committed or crashed: batches and corrections are the log's alone."""
     run_state_machine_as_test(Crashes)
 
 

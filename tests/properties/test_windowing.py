@@ -90,7 +90,8 @@ def test_groups_share_out_the_rows(table: pa.Table, windows: SiteWindows) -> Non
         keys = [{key_of(row) for row in row_tuples(group)} for group in groups]
         assert all(len(key) == 1 for key in keys)
         assert len(set.union(set(), *keys)) == len(groups)
-        assert sorted((row for group in groups for row in row_tuples(group)), key=lambda row: row[1]) == row_tuples(rows)
+        shared_out = [row for group in groups for row in row_tuples(group)]
+        assert sorted(shared_out, key=lambda row: row[1]) == row_tuples(rows)
         for group in groups:
             assert group.offsets.tolist() == sorted(group.offsets.tolist())
             assert_table_agrees(group)

@@ -190,7 +190,7 @@ def test_a_record_that_moves_m_wakes_it() -> None:
     assert not clock.idle
 
 
-# -- what an idle partition's frontier does ------------------------------------------------------------------------------
+# -- what an idle partition's frontier does ----------------------------------------------------------------------------
 
 
 def test_an_idle_frontier_follows_the_wall_clock_and_m_stays() -> None:

@@ -5,12 +5,9 @@ import pytest
 
 from schemas.offsets import hash_text, offsets_hash
 from schemas.records import ClosedBy, OpenWindow, Window
-from schemas.windows import SiteWindows, WindowSpec
 from streams.open_windows import OpenWindows
 from streams.windowing import WindowedRows, assign_windows
-from tests.partition_world import BEGIN, HOUR, MINUTE, ZONES, LogRecord, decoded_table
-
-HOURLY = SiteWindows(WindowSpec.parse("PT1H"), ZONES)
+from tests.partition_fetches import BEGIN, HOUR, HOURLY, MINUTE, LogRecord, decoded_table
 
 
 def rows(*records: tuple[int, str, int]) -> WindowedRows:

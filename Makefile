@@ -1,0 +1,66 @@
+# The house of velocity. A bare machine needs `make` and a Python; everything else comes into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+OURS   := schemas runtime streams batcher console sandbox benchmarks tests requirements
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test bench soak lint lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@$(MISSING) || true
+
+setup: $(READY) ## Build .venv from the locked requirements, with .venv/bin/velocity in it
+
+demo: $(READY) ## 209,029 real retail lines through a real Kafka to audited coefficients
+	@$(BIN)/velocity demo
+
+test: $(READY) ## Run the tests
+	@$(BIN)/python -m pytest
+
+bench: $(READY) ## Measure the stages against plain alternatives
+	@$(BIN)/velocity bench
+
+soak: $(READY) ## Run the long crash tests, and the property tests with many more examples
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout=3600 tests/properties
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout=3600 -m soak
+
+lint: $(READY) ## Check style, types and which package may import which
+	@$(BIN)/ruff check $(OURS)
+	@$(BIN)/ruff format --check $(OURS)
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+
+lock: $(READY) ## Resolve the requirements anew; UPGRADE=--upgrade takes newer versions
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/lock.txt
+	@$(COMPILE) requirements/all.txt --all-extras pyproject.toml
+	@$(COMPILE) requirements/base.txt --extra s3 --constraints requirements/all.txt pyproject.toml
+	@$(COMPILE) requirements/build.txt --constraints requirements/all.txt requirements/build.in
+	@$(COMPILE) requirements/lock.txt requirements/lock.in
+
+clean: ## Remove .venv and everything that was built or cached here
+	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Universal: one file for every platform and Python. No address of a package index gets into it.
+COMPILE = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file
+
+# Says in plain words what set-up lacks on this machine; fails if there is anything.
+define MISSING
+{ command -v "$(PYTHON)" >/dev/null 2>&1 \
+	|| { echo "missing: Python 3.11 or newer ($(PYTHON) is not there). Install it, or name it: make setup PYTHON=/path/to/python" >&2; false; }; } \
+&& { "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "missing: Python 3.11 or newer ($(PYTHON) is $$("$(PYTHON)" -V 2>&1)). Name another: make setup PYTHON=python3.12" >&2; false; }; } \
+&& { "$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null \
+	|| { echo "missing: the venv module of $(PYTHON). On Debian and Ubuntu: apt install python3-venv" >&2; false; }; }
+endef
+
+$(READY): requirements/all.txt requirements/install.py pyproject.toml
+	@$(MISSING)
+	@"$(PYTHON)" requirements/install.py $(VENV)
+	@touch $@

@@ -1,0 +1,170 @@
+-- Facts: records of batches, each (source, site_id, event_id) once, whatever came first and however often.
+
+-- name: define_key_hash
+CREATE OR REPLACE MACRO key_hash_of(source, site_id, event_id) AS
+    md5_number_lower(concat_ws('/', source, site_id, event_id));
+
+-- name: define_digest_hi
+CREATE OR REPLACE MACRO digest_hi_of(sha256) AS CAST('0x' || sha256[1:16] AS UBIGINT);
+
+-- name: define_digest_lo
+CREATE OR REPLACE MACRO digest_lo_of(sha256) AS CAST('0x' || sha256[17:32] AS UBIGINT);
+
+-- The canonical body: the event's fields as compact JSON sorted by name, null where they are null, quantities with 3
+-- decimals, times as UTC milliseconds; in texts only `"`, `\` and control characters are escaped.
+
+-- name: stage_orders
+CREATE OR REPLACE TEMP TABLE staged AS
+WITH typed AS (
+    SELECT
+        batch_no, 'orders'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
+        quantity::DECIMAL(18, 3) AS quantity, order_id, line, channel, promo_id
+    FROM batch_rows
+),
+hashed AS (
+    SELECT *, sha256(to_json({
+        channel: channel, event_id: event_id, event_time: event_time_ms, line: line, order_id: order_id,
+        promo_id: promo_id, quantity: quantity, site_id: site_id, sku: sku, uom: uom
+    })::VARCHAR) AS sha256 FROM typed
+)
+SELECT * EXCLUDE sha256, key_hash_of(source, site_id, event_id) AS key_hash,
+    digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo
+FROM hashed;
+
+-- name: stage_returns
+CREATE OR REPLACE TEMP TABLE staged AS
+WITH typed AS (
+    SELECT
+        batch_no, 'returns'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
+        quantity::DECIMAL(18, 3) AS quantity, order_id, line, channel, return_id, reason
+    FROM batch_rows
+),
+hashed AS (
+    SELECT *, sha256(to_json({
+        channel: channel, event_id: event_id, event_time: event_time_ms, line: line, order_id: order_id,
+        quantity: quantity, reason: reason, return_id: return_id, site_id: site_id, sku: sku, uom: uom
+    })::VARCHAR) AS sha256 FROM typed
+)
+SELECT * EXCLUDE sha256, key_hash_of(source, site_id, event_id) AS key_hash,
+    digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo
+FROM hashed;
+
+-- name: stage_cycle_counts
+CREATE OR REPLACE TEMP TABLE staged AS
+WITH typed AS (
+    SELECT
+        batch_no, 'cycle-counts'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
+        variance::DECIMAL(18, 3) AS variance, book_quantity::DECIMAL(18, 3) AS book_quantity,
+        count_id, location_id, reason
+    FROM batch_rows
+),
+hashed AS (
+    SELECT *, sha256(to_json({
+        book_quantity: book_quantity, count_id: count_id, event_id: event_id, event_time: event_time_ms,
+        location_id: location_id, reason: reason, site_id: site_id, sku: sku, uom: uom, variance: variance
+    })::VARCHAR) AS sha256 FROM typed
+)
+SELECT * EXCLUDE sha256, key_hash_of(source, site_id, event_id) AS key_hash,
+    digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo
+FROM hashed;
+
+-- name: find_contested
+-- Ids that come twice, by their hashes: here, or here and before. All others are new facts without further ado.
+CREATE OR REPLACE TEMP TABLE contested AS
+SELECT key_hash FROM staged GROUP BY key_hash HAVING count(*) > 1
+UNION
+SELECT key_hash FROM facts SEMI JOIN staged USING (key_hash);
+
+-- name: insert_uncontested
+INSERT INTO facts BY NAME FROM staged ANTI JOIN contested USING (key_hash);
+
+-- name: find_contenders
+-- Every body that was ever seen under a contested id, once. `origin` says where it stands: 0 among the facts, 1 among the
+-- conflicts, 2 nowhere yet. The lowest digest is the fact (`place` 1); `arrival` 1 is the one that was there first.
+CREATE OR REPLACE TEMP TABLE contenders AS
+WITH bodies AS (
+    SELECT *, 0 AS origin, rowid AS fact_row FROM facts SEMI JOIN contested USING (key_hash)
+    UNION ALL BY NAME SELECT *, 1 AS origin FROM conflicts SEMI JOIN contested USING (key_hash)
+    UNION ALL BY NAME SELECT *, 2 AS origin FROM staged SEMI JOIN contested USING (key_hash)
+),
+distinct_bodies AS (
+    FROM bodies
+    QUALIFY row_number() OVER (
+        PARTITION BY source, site_id, event_id, digest_hi, digest_lo ORDER BY origin, batch_no
+    ) = 1
+)
+SELECT
+    *,
+    row_number() OVER (PARTITION BY source, site_id, event_id ORDER BY digest_hi, digest_lo) AS place,
+    row_number() OVER (
+        PARTITION BY source, site_id, event_id ORDER BY origin, batch_no, digest_hi, digest_lo
+    ) AS arrival
+FROM distinct_bodies;
+
+-- name: remove_beaten
+DELETE FROM facts WHERE rowid IN (SELECT fact_row FROM contenders WHERE origin = 0 AND place > 1);
+
+-- name: insert_winners
+INSERT INTO facts BY NAME
+SELECT * EXCLUDE (origin, fact_row, place, arrival) FROM contenders WHERE origin = 2 AND place = 1;
+
+-- name: insert_losers
+INSERT INTO conflicts BY NAME
+SELECT * EXCLUDE (origin, fact_row, place, arrival) FROM contenders WHERE origin <> 1 AND place > 1;
+
+-- name: outcomes
+-- Per batch: new facts, further bodies of known ids, and the earliest event time at which anything changed: that of a new
+-- fact, of a body that now counts, or of the one that no longer does.
+WITH changes AS (
+    SELECT batch_no, 1 AS facts_new, 0 AS conflicts, event_time_ms FROM staged ANTI JOIN contested USING (key_hash)
+    UNION ALL
+    SELECT batch_no, (arrival = 1)::INTEGER, (arrival > 1)::INTEGER, CASE WHEN place = 1 THEN event_time_ms END
+    FROM contenders WHERE origin = 2
+    UNION ALL
+    SELECT winners.batch_no, 0, 0, beaten.event_time_ms
+    FROM contenders AS winners JOIN contenders AS beaten USING (source, site_id, event_id)
+    WHERE winners.origin = 2 AND winners.place = 1 AND beaten.origin = 0
+)
+SELECT
+    batch_no, sum(facts_new)::BIGINT AS facts_new, sum(conflicts)::BIGINT AS conflicts,
+    min(event_time_ms) AS min_event_time_ms
+FROM changes GROUP BY batch_no;
+
+-- name: held_by_batch
+SELECT batch_no, count(*) FROM converted_facts($require_known_items)
+WHERE batch_no >= $first_batch_no AND base_units IS NULL GROUP BY batch_no;
+
+-- name: held
+SELECT
+    source::VARCHAR AS source, site_id, event_id, sku, event_time_ms, uom, coalesce(quantity, variance) AS quantity,
+    CASE
+        WHEN sku NOT IN (SELECT sku FROM items) THEN 'item is not listed'
+        WHEN (sku, uom) NOT IN (SELECT (sku, uom) FROM items) THEN 'item has no row for this unit'
+        ELSE 'unit is not valid yet'
+    END AS reason
+FROM converted_facts($require_known_items)
+WHERE base_units IS NULL AND ($site_id IS NULL OR site_id = $site_id)
+ORDER BY site_id, event_time_ms, source, event_id
+LIMIT $row_limit;
+
+-- name: conflicts
+-- Bodies that do not count beside the one that does, one row for each.
+SELECT
+    lost.source::VARCHAR AS source, lost.site_id, lost.event_id,
+    counted.sku AS counted_sku, counted.event_time_ms AS counted_event_time_ms, counted.uom AS counted_uom,
+    coalesce(counted.quantity, counted.variance) AS counted_quantity, counted_batch.batch_id AS counted_batch_id,
+    lost.sku, lost.event_time_ms, lost.uom, coalesce(lost.quantity, lost.variance) AS quantity, lost_batch.batch_id
+FROM conflicts AS lost
+JOIN facts AS counted USING (key_hash, source, site_id, event_id)
+JOIN batches AS lost_batch ON lost_batch.batch_no = lost.batch_no
+JOIN batches AS counted_batch ON counted_batch.batch_no = counted.batch_no
+WHERE $site_id IS NULL OR lost.site_id = $site_id
+ORDER BY lost.site_id, lost.source, lost.event_id, lost.digest_hi, lost.digest_lo
+LIMIT $row_limit;
+
+-- name: statistics
+SELECT
+    site_id, source::VARCHAR AS source, count(*) AS facts, count(*) FILTER (base_units IS NULL) AS held,
+    min(event_time_ms) AS min_event_time_ms, max(event_time_ms) AS max_event_time_ms
+FROM converted_facts($require_known_items)
+GROUP BY site_id, source ORDER BY site_id, source;

@@ -1,0 +1,91 @@
+"""The benchmark's feed: what the lanes are measured on is a valid feed, and the same one every time."""
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from benchmarks.feed import CHUNK, DISORDER_MS, EVENTS_PER_SECOND, BenchFeed, Chunk
+from runtime.settings import IntakeSettings
+from schemas.sources import Source
+from streams.intake import Intake, IntakeRules
+
+FEED = BenchFeed(events=3 * CHUNK // 2, skus=500, partitions=4)
+
+
+@pytest.fixture(scope="module")
+def chunks() -> list[Chunk]:
+    """All lines of a small feed, the last chunk not a full one."""
+    return list(FEED.chunks())
+
+
+def test_the_intake_accepts_every_line(chunks: list[Chunk]) -> None:
+    """No dead letters: the lanes that validate have the same work as the lanes that do not."""
+    intake = Intake(Source.ORDERS, IntakeRules.from_settings(IntakeSettings()))
+    lines = chunks[-1].lines.to_pylist()
+    offsets = list(range(len(lines)))
+    decoded = intake.decode(lines, [2**43] * len(lines), offsets)
+    assert not decoded.rejections
+    assert decoded.table.column("source_offset").to_pylist() == offsets
+    np.testing.assert_array_equal(decoded.table.column("event_time").to_numpy(), chunks[-1].event_times)
+    np.testing.assert_allclose(decoded.table.column("quantity").to_numpy() * 1000, chunks[-1].quantities)
+
+
+def test_lines_have_about_224_bytes(chunks: list[Chunk]) -> None:
+    """The size that published figures were taken with."""
+    lengths = [len(line) for chunk in chunks for line in chunk.lines.to_pylist()]
+    assert 222 <= np.mean(lengths) <= 226
+    assert max(lengths) <= 250
+
+
+def test_the_columns_are_what_the_lines_say(chunks: list[Chunk]) -> None:
+    """Lanes are checked against the columns, so these must be the lines'."""
+    chunk = chunks[1]
+    for row in range(0, len(chunk.lines), 997):
+        event = json.loads(chunk.lines[row].as_py())
+        assert round(event["quantity"] * 1000) == chunk.quantities[row]
+        assert datetime.fromisoformat(event["event_time"]).timestamp() * 1000 == pytest.approx(chunk.event_times[row])
+
+
+def test_it_has_the_asked_for_events_skus_and_partitions(chunks: list[Chunk]) -> None:
+    """Every event has an id of its own, each partition its share, and no SKU is missing from so many lines."""
+    events = [json.loads(line) for chunk in chunks for line in chunk.lines.to_pylist()]
+    assert len(events) == len({event["event_id"] for event in events}) == FEED.events
+    assert len({event["sku"] for event in events}) == FEED.skus
+    assert len({event["site_id"] for event in events}) == 1
+    assert FEED.end_offsets() == dict.fromkeys(range(4), FEED.events // 4)
+    assert BenchFeed(events=7, partitions=3).end_offsets() == {0: 3, 1: 2, 2: 2}
+
+
+def test_quantities_are_found_by_partition_and_offset(chunks: list[Chunk]) -> None:
+    """Line i is at offset i div 4 of partition i mod 4."""
+    quantities = FEED.quantities()
+    everything = np.concatenate([chunk.quantities for chunk in chunks])
+    partitions = np.concatenate([chunk.partitions for chunk in chunks])
+    for partition in range(FEED.partitions):
+        np.testing.assert_array_equal(quantities[partition], everything[partitions == partition])
+
+
+def test_no_event_is_late_for_a_frontier_at_the_disorder_bound(chunks: list[Chunk]) -> None:
+    """An event comes after later ones, but never by the bound or more; time runs at the feed's rate."""
+    times = np.concatenate([chunk.event_times for chunk in chunks])
+    behind = np.maximum.accumulate(times) - times
+    assert 0.9 * DISORDER_MS < behind.max() < DISORDER_MS
+    assert times.max() - times.min() == pytest.approx(1000 * FEED.events / EVENTS_PER_SECOND, abs=DISORDER_MS)
+
+
+def test_the_same_arguments_give_the_same_bytes(chunks: list[Chunk]) -> None:
+    """So a topic filled yesterday, or checked today, holds this feed; another feed has another fingerprint."""
+    again = list(BenchFeed(events=FEED.events, skus=FEED.skus, partitions=FEED.partitions).chunks())
+    assert pa.chunked_array([chunk.lines for chunk in again]) == pa.chunked_array([chunk.lines for chunk in chunks])
+    assert FEED.fingerprint == BenchFeed(events=FEED.events, skus=FEED.skus, partitions=4).fingerprint
+    others = [BenchFeed(events=FEED.events, skus=501), BenchFeed(events=FEED.events, skus=500, seed=1)]
+    assert len({FEED.fingerprint, *(other.fingerprint for other in others)}) == 3
+
+
+def test_a_feed_of_nothing_is_refused() -> None:
+    """At least one event, SKU and partition."""
+    with pytest.raises(ValueError, match="at least one"):
+        BenchFeed(events=0)
