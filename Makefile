@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+LINTER := $(VENV)/.lint-ready
 OURS   := schemas runtime streams batcher console sandbox benchmarks tests requirements
 
 .DEFAULT_GOAL := help
@@ -29,18 +30,20 @@ soak: $(READY) ## Run the long crash tests, and the property tests with many mor
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout=3600 tests/properties
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout=3600 -m soak
 
-lint: $(READY) ## Check style, types and which package may import which
+lint: $(LINTER) ## Check style, types, the Dockerfile, and which package may import which
 	@$(BIN)/ruff check $(OURS)
 	@$(BIN)/ruff format --check $(OURS)
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint Dockerfile
 
 lock: $(READY) ## Resolve the requirements anew; UPGRADE=--upgrade takes newer versions
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/lock.txt
+	@$(BIN)/python requirements/install.py $(VENV) lock
 	@$(COMPILE) requirements/all.txt --all-extras pyproject.toml
 	@$(COMPILE) requirements/base.txt --extra s3 --constraints requirements/all.txt pyproject.toml
-	@$(COMPILE) requirements/build.txt --constraints requirements/all.txt requirements/build.in
-	@$(COMPILE) requirements/lock.txt requirements/lock.in
+	@for name in build lint lock; do \
+		$(COMPILE) requirements/$$name.txt --constraints requirements/all.txt requirements/$$name.in || exit 1; \
+	done
 
 clean: ## Remove .venv and everything that was built or cached here
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -62,5 +65,9 @@ endef
 
 $(READY): requirements/all.txt requirements/install.py pyproject.toml
 	@$(MISSING)
-	@"$(PYTHON)" requirements/install.py $(VENV)
+	@"$(PYTHON)" requirements/install.py $(VENV) all
+	@touch $@
+
+$(LINTER): $(READY) requirements/lint.txt
+	@"$(BIN)/python" requirements/install.py $(VENV) lint
 	@touch $@

@@ -1,15 +1,17 @@
-"""Batches into facts, a set at a time: each fact once, and the same facts whatever order batches come in."""
+"""Batches into facts, many at a time: each fact once, and the same facts in whatever order batches come."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from batcher import catalogue
-from batcher.queries import load_queries
+from batcher.key_hash import key_hashes
+from batcher.queries import fetch_table, load_queries, registered
 from schemas.records import Manifest
 from schemas.sources import FIELDS, Source
 
@@ -20,8 +22,8 @@ _STAGE = {
     Source.CYCLE_COUNTS: _QUERIES["stage_cycle_counts"],
 }
 _RESOLVE = tuple(
-    _QUERIES[name]
-    for name in (
+    _QUERIES[step]
+    for step in (
         "find_contested",
         "insert_uncontested",
         "find_contenders",
@@ -38,19 +40,38 @@ class BatchContradictsManifest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A batch to be inserted: `rows` as `read_batch` gives them; where its manifest stood on the batches topic."""
+    """A batch to be inserted: `rows` as `read_batch` gives them, and where its manifest stood on the batches topic.
+
+    Raises:
+        BatchContradictsManifest: the manifest announces another number of rows.
+    """
 
     manifest: Manifest
     rows: pa.Table
     partition: int
     offset: int
 
+    def __post_init__(self) -> None:
+        announced = self.manifest.record_count
+        if self.rows.num_rows != announced:
+            raise BatchContradictsManifest(
+                f"{self.manifest.path} has {self.rows.num_rows} records; its manifest announces {announced}"
+            )
+
+    def numbered_rows(self, batch_no: int) -> pa.Table:
+        """What of the rows is stored, with columns `key_hash` and `batch_no`."""
+        rows = self.rows.select([field.name for field in FIELDS[self.manifest.source]])
+        scope = f"{self.manifest.source}/{self.manifest.site_id}/"
+        hashes = pa.chunked_array([key_hashes(scope, ids) for ids in rows.column("event_id").chunks], pa.uint64())
+        numbers = pa.array(np.full(rows.num_rows, batch_no, np.int32))
+        return rows.append_column("key_hash", hashes).append_column("batch_no", numbers)
+
 
 @dataclass(frozen=True, slots=True)
 class InsertResult:
-    """What became of a batch's records: record_count = facts_new + duplicates + conflicts, unless it was known already.
+    """What became of the records of a batch: facts_new + duplicates + conflicts of them, none if it was known before.
 
-    `conflicts` are new bodies under ids that had another one, whichever counts now. `held` of its facts wait for
+    `conflicts` are further bodies of ids that had another one, whichever of them counts. `held` of its facts wait for
     reference data. `min_event_time_ms` is the earliest event time at which it changed anything, None where it did not.
     """
 
@@ -67,18 +88,77 @@ class InsertResult:
 def insert(
     connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], *, require_known_items: bool
 ) -> list[InsertResult]:
-    """Insert batches, each once by its `batch_id`; results in the order of `loads`. The caller's transaction.
+    """Insert batches, each once by its `batch_id`; results in the order of `loads`. Wants a transaction around it."""
+    known = catalogue.known_batches(connection, [load.manifest.batch_id for load in loads])
+    fresh = {load.manifest.batch_id: load for load in loads if load.manifest.batch_id not in known}
+    results: dict[str, InsertResult] = {}
+    if fresh:
+        first_no = catalogue.next_batch_no(connection)
+        numbered = dict(enumerate(fresh.values(), first_no))
+        changes = _insert_rows(connection, numbered)
+        held = _held_by_batch(connection, first_no, require_known_items)
+        for no, load in numbered.items():
+            results[load.manifest.batch_id] = _result(load, changes[no], held.get(no, 0))
+        catalogue.insert(
+            connection, [_catalogue_row(no, load, results[load.manifest.batch_id]) for no, load in numbered.items()]
+        )
+    return [results.pop(load.manifest.batch_id, _known(load)) for load in loads]  # one that stands twice is known then
 
-    Raises:
-        BatchContradictsManifest: rows are not those that a manifest announces.
+
+def _known(load: Load) -> InsertResult:
+    return InsertResult(load.manifest.batch_id, load.manifest.site_id, known=True)
+
+
+def _insert_rows(connection: duckdb.DuckDBPyConnection, numbered: Mapping[int, Load]) -> dict[int, dict[str, Any]]:
+    """Per batch number: facts_new, conflicts, min_event_time_ms."""
+    changes: dict[int, dict[str, Any]] = {}
+    for source in Source:
+        tables = [load.numbered_rows(no) for no, load in numbered.items() if load.manifest.source is source]
+        if tables:
+            with registered(connection, "batch_rows", pa.concat_tables(tables)):
+                connection.execute(_STAGE[source])
+            for step in _RESOLVE:
+                connection.execute(step)
+            outcomes = fetch_table(connection, _QUERIES["outcomes"]).to_pylist()
+            changes |= {outcome.pop("batch_no"): outcome for outcome in outcomes}
+    return changes
+
+
+def _held_by_batch(
+    connection: duckdb.DuckDBPyConnection, first_batch_no: int, require_known_items: bool
+) -> dict[int, int]:
+    values = {"first_batch_no": first_batch_no, "require_known_items": require_known_items}
+    return dict(connection.execute(_QUERIES["held_by_batch"], values).fetchall())
+
+
+def _result(load: Load, change: Mapping[str, Any], held: int) -> InsertResult:
+    manifest = load.manifest
+    duplicates = manifest.record_count - change["facts_new"] - change["conflicts"]
+    return InsertResult(manifest.batch_id, manifest.site_id, duplicates=duplicates, held=held, **change)
+
+
+def _catalogue_row(batch_no: int, load: Load, result: InsertResult) -> dict[str, Any]:
+    outcome = {name: getattr(result, name) for name in ("facts_new", "duplicates", "conflicts")}
+    place = {"batch_no": batch_no, "partition": load.partition, "offset": load.offset}
+    return msgspec.to_builtins(load.manifest) | place | outcome
+
+
+def held(
+    connection: duckdb.DuckDBPyConnection, site_id: str | None, row_limit: int | None, *, require_known_items: bool
+) -> pa.Table:
+    """Held facts by site and event time: source, site_id, event_id, sku, event_time_ms, uom, quantity, reason.
+
+    `quantity` is a cycle count's variance.
     """
-    for load in loads:
-        _check(load)
-    first_no = catalogue.next_batch_no(connection)
-    fresh = list(catalogue.unknown(connection, {load.manifest.batch_id: load for load in loads}).values())
-    numbered = dict(enumerate(fresh, first_no))
-    outcomes: dict[int, InsertResult] = {}
-    by_source = sorted(numbered.items(), key=lambda entry: entry[1].manifest.source)
-    for source, entries in groupby(by_source, key=lambda entry: entry[1].manifest.source):
-        outcomes |= _insert_source(connection, source, dict(entries))
-    ...
+    values = {"site_id": site_id, "row_limit": row_limit, "require_known_items": require_known_items}
+    return fetch_table(connection, _QUERIES["held"], values)
+
+
+def conflicts(connection: duckdb.DuckDBPyConnection, site_id: str | None, row_limit: int | None) -> pa.Table:
+    """Bodies that do not count, and the `counted_…` one under the same id; by site, source, event id."""
+    return fetch_table(connection, _QUERIES["conflicts"], {"site_id": site_id, "row_limit": row_limit})
+
+
+def statistics(connection: duckdb.DuckDBPyConnection, *, require_known_items: bool) -> pa.Table:
+    """Per site and source: facts, held, conflicts, min_event_time_ms, max_event_time_ms."""
+    return fetch_table(connection, _QUERIES["statistics"], {"require_known_items": require_known_items})

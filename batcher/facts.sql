@@ -1,14 +1,10 @@
 -- Facts: records of batches, each (source, site_id, event_id) once, whatever came first and however often.
 
--- name: define_key_hash
-CREATE OR REPLACE MACRO key_hash_of(source, site_id, event_id) AS
-    md5_number_lower(concat_ws('/', source, site_id, event_id));
-
 -- name: define_digest_hi
-CREATE OR REPLACE MACRO digest_hi_of(sha256) AS CAST('0x' || sha256[1:16] AS UBIGINT);
+CREATE OR REPLACE MACRO digest_hi_of(sha256) AS CAST('0x' || left(sha256, 16) AS UBIGINT);
 
 -- name: define_digest_lo
-CREATE OR REPLACE MACRO digest_lo_of(sha256) AS CAST('0x' || sha256[17:32] AS UBIGINT);
+CREATE OR REPLACE MACRO digest_lo_of(sha256) AS CAST('0x' || left(right(sha256, 48), 16) AS UBIGINT);
 
 -- The canonical body: the event's fields as compact JSON sorted by name, null where they are null, quantities with 3
 -- decimals, times as UTC milliseconds; in texts only `"`, `\` and control characters are escaped.
@@ -17,7 +13,7 @@ CREATE OR REPLACE MACRO digest_lo_of(sha256) AS CAST('0x' || sha256[17:32] AS UB
 CREATE OR REPLACE TEMP TABLE staged AS
 WITH typed AS (
     SELECT
-        batch_no, 'orders'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
+        batch_no, key_hash, 'orders'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
         quantity::DECIMAL(18, 3) AS quantity, order_id, line, channel, promo_id
     FROM batch_rows
 ),
@@ -27,15 +23,13 @@ hashed AS (
         promo_id: promo_id, quantity: quantity, site_id: site_id, sku: sku, uom: uom
     })::VARCHAR) AS sha256 FROM typed
 )
-SELECT * EXCLUDE sha256, key_hash_of(source, site_id, event_id) AS key_hash,
-    digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo
-FROM hashed;
+SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
 
 -- name: stage_returns
 CREATE OR REPLACE TEMP TABLE staged AS
 WITH typed AS (
     SELECT
-        batch_no, 'returns'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
+        batch_no, key_hash, 'returns'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
         quantity::DECIMAL(18, 3) AS quantity, order_id, line, channel, return_id, reason
     FROM batch_rows
 ),
@@ -45,15 +39,13 @@ hashed AS (
         quantity: quantity, reason: reason, return_id: return_id, site_id: site_id, sku: sku, uom: uom
     })::VARCHAR) AS sha256 FROM typed
 )
-SELECT * EXCLUDE sha256, key_hash_of(source, site_id, event_id) AS key_hash,
-    digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo
-FROM hashed;
+SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
 
 -- name: stage_cycle_counts
 CREATE OR REPLACE TEMP TABLE staged AS
 WITH typed AS (
     SELECT
-        batch_no, 'cycle-counts'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
+        batch_no, key_hash, 'cycle-counts'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
         variance::DECIMAL(18, 3) AS variance, book_quantity::DECIMAL(18, 3) AS book_quantity,
         count_id, location_id, reason
     FROM batch_rows
@@ -64,9 +56,7 @@ hashed AS (
         location_id: location_id, reason: reason, site_id: site_id, sku: sku, uom: uom, variance: variance
     })::VARCHAR) AS sha256 FROM typed
 )
-SELECT * EXCLUDE sha256, key_hash_of(source, site_id, event_id) AS key_hash,
-    digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo
-FROM hashed;
+SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
 
 -- name: find_contested
 -- Ids that come twice, by their hashes: here, or here and before. All others are new facts without further ado.
@@ -163,8 +153,14 @@ ORDER BY lost.site_id, lost.source, lost.event_id, lost.digest_hi, lost.digest_l
 LIMIT $row_limit;
 
 -- name: statistics
+WITH lost AS (SELECT site_id, source, count(*) AS conflicts FROM conflicts GROUP BY site_id, source),
+counted AS (
+    SELECT
+        site_id, source, count(*) AS facts, count(*) FILTER (base_units IS NULL) AS held,
+        min(event_time_ms) AS min_event_time_ms, max(event_time_ms) AS max_event_time_ms
+    FROM converted_facts($require_known_items) GROUP BY site_id, source
+)
 SELECT
-    site_id, source::VARCHAR AS source, count(*) AS facts, count(*) FILTER (base_units IS NULL) AS held,
-    min(event_time_ms) AS min_event_time_ms, max(event_time_ms) AS max_event_time_ms
-FROM converted_facts($require_known_items)
-GROUP BY site_id, source ORDER BY site_id, source;
+    site_id, source::VARCHAR AS source, facts, held, coalesce(conflicts, 0) AS conflicts,
+    min_event_time_ms, max_event_time_ms
+FROM counted LEFT JOIN lost USING (site_id, source) ORDER BY site_id, counted.source;

@@ -17,7 +17,7 @@ from console.frontier_board import read_frontiers
 from console.progress import Meter
 from runtime.connections import reader
 from runtime.settings import KafkaSettings, Settings
-from runtime.topic_reader import read_topic, topic_partitions
+from runtime.topic_reader import partitions_of, read_topic
 from schemas.codecs import decode
 from schemas.records import Frontier, Manifest, parse_partition_key, partition_key
 from schemas.topics import TopicRole
@@ -38,21 +38,23 @@ async def gather_evidence(settings: Settings) -> Evidence:
         msgspec.DecodeError: a record of one of our topics is none of ours.
         KafkaError: the brokers do not answer.
     """
-    kafka, topics = settings.kafka, settings.topics
+    batches, letters = settings.topics.name(TopicRole.BATCHES), settings.topics.name(TopicRole.DEAD_LETTERS)
     before, found = await read_frontiers(settings), _Collected()
     with Meter("reading manifests and dead letters") as meter:
-        await _read_manifests(settings, found, meter)
-        await _read_dead_letters(settings, found, meter)
-    after = await read_frontiers(settings)
-    batches, letters = topics.name(TopicRole.BATCHES), topics.name(TopicRole.DEAD_LETTERS)
-    logs = await _source_logs(settings, before)
+        await asyncio.gather(_read_manifests(settings, found, meter), _read_dead_letters(settings, found, meter))
+    after, logs, batch_bounds, letter_bounds = await asyncio.gather(
+        read_frontiers(settings),
+        _source_logs(settings, before),
+        _bounds(settings.kafka, batches),
+        _bounds(settings.kafka, letters),
+    )
     foreign = (f"{found.foreign:,} records of {letters} are no dead letters of ours",) if found.foreign else ()
     return Evidence(
         partitions=tuple(_partition(before[key], found, logs.get(key)) for key in sorted(before, key=_sort_key)),
         strays=tuple(one for of_key in found.announced.values() for one in of_key if not _is_committed(one, after)),
         batches_topic=batches,
-        batch_log_starts={p: start for p, (start, _) in (await _bounds(kafka, batches)).items()},
-        dead_letter_log_starts={p: start for p, (start, _) in (await _bounds(kafka, letters)).items()},
+        batch_log_starts={partition: start for partition, (start, _) in batch_bounds.items()},
+        dead_letter_log_starts={partition: start for partition, (start, _) in letter_bounds.items()},
         notes=foreign,
     )
 
@@ -127,10 +129,10 @@ async def _bounds(kafka: KafkaSettings, topic: str) -> dict[int, tuple[int, int]
     Raises:
         KeyError: there is no such topic.
     """
+    tps = [TopicPartition(topic, number) for number in await asyncio.to_thread(partitions_of, kafka, topic)]
     consumer = reader(kafka)
     await consumer.start()
     try:
-        tps: list[TopicPartition] = await topic_partitions(consumer, topic)
         starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         return {tp.partition: (starts[tp], ends[tp]) for tp in tps}
     finally:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from console import screen
-from console.commands import Commands, GlobalOptions, dlq, drain, feed, settings, topics
+from console.commands import Commands, GlobalOptions, dlq, drain, feed, settings, topics, upkeep
 
 app = Commands(
     name="velocity",
@@ -47,6 +47,8 @@ app.add_typer(topics.app, name="topics", rich_help_panel="Set up")
 app.command(rich_help_panel="Data")(feed.produce)
 app.command(rich_help_panel="Data")(drain.drain)
 app.add_typer(dlq.app, name="dlq", rich_help_panel="Data")
+app.command(rich_help_panel="Upkeep")(upkeep.audit)
+app.command(rich_help_panel="Upkeep")(upkeep.gc)
 
 
 def main() -> None:

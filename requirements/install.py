@@ -1,7 +1,8 @@
-"""Builds the virtual environment of this project from the locked requirements: `install.py FOLDER`.
+"""Installs a lock file of this folder into a virtual environment: `install.py ENVIRONMENT all|lint|lock`.
 
-It runs before anything is installed: standard library only. pip's usual settings (`PIP_INDEX_URL`, `PIP_CERT`, …) hold,
-every file is checked against its hash in `all.txt`, and nothing is built from source but the project itself.
+`all` also creates the environment and puts the project into it, editable. This runs before anything is installed, with
+the standard library only. pip's usual settings (`PIP_INDEX_URL`, `PIP_CERT`, …) hold, every file is checked against its
+hash, and nothing is built from source but the project itself.
 """
 
 import re
@@ -10,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-REQUIREMENTS = Path(__file__).resolve().parent / "all.txt"
-PROJECT = REQUIREMENTS.parent.parent
+REQUIREMENTS = Path(__file__).resolve().parent
+PROJECT = REQUIREMENTS.parent
 LINES_SHOWN = 15
 
 #: What pip's output says about a failure, and what that means; the first that matches.
@@ -33,21 +34,24 @@ class SetupFailed(Exception):
     """The environment is not complete; the message is for the person who asked for it."""
 
 
-def main(folder: Path) -> None:
-    """Make `folder` hold what is locked, and this project, editable.
+def main(environment: Path, name: str) -> None:
+    """Make `environment` hold what `name` locks.
 
     Raises:
         SetupFailed: says what is missing.
     """
     started = time.monotonic()
-    python = folder / "bin" / "python"
+    python = environment / "bin" / "python"
     if not _usable(python):
-        say(f"creating {folder} with Python {sys.version.split()[0]}")
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-    install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
-    _run([*install, "--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS)], total=_locked())
-    _run([*install, "--no-build-isolation", "--editable", str(PROJECT)])
-    say(f"{folder} is complete ({time.monotonic() - started:.0f} s)")
+        say(f"creating {environment} with Python {sys.version.split()[0]}")
+        _run([sys.executable, "-m", "venv", "--clear", str(environment)])
+    lock = REQUIREMENTS / f"{name}.txt"
+    # Compiled on first use instead: most modules never are, and it is a quarter of the time.
+    install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--no-compile"]
+    _run([*install, "--require-hashes", "--only-binary", ":all:", "-r", str(lock)], total=_packages_in(lock))
+    if name == "all":
+        _run([*install, "--no-build-isolation", "--editable", str(PROJECT)])
+    say(f"{environment} has what requirements/{lock.name} locks ({time.monotonic() - started:.0f} s)")
 
 
 def _usable(python: Path) -> bool:
@@ -60,8 +64,8 @@ def _usable(python: Path) -> bool:
     return done.stdout.split() == [str(part) for part in sys.version_info[:2]]
 
 
-def _locked() -> int:
-    return len(re.findall(r"^\w[^=]*==", REQUIREMENTS.read_text("utf-8"), re.MULTILINE))
+def _packages_in(lock: Path) -> int:
+    return len(re.findall(r"^\w[^=]*==", lock.read_text("utf-8"), re.MULTILINE))
 
 
 def _run(command: list[str], total: int = 0) -> None:
@@ -105,7 +109,7 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), sys.argv[2])
     except SetupFailed as failure:
         sys.exit(str(failure))
     except KeyboardInterrupt:

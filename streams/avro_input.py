@@ -3,8 +3,8 @@
 The ids that are known are settings, so that a verdict needs no registry. A record is resolved to our event schema by
 Avro's own rules: fields of the same names, promotions, defaults, the same unqualified name of the record.
 
-Logical types play no part in that (Avro 1.12, Logical Types), with one exception: the writer's `event_time` says whether
-it counts milliseconds or microseconds.
+Logical types play no part in that (Avro 1.12, Logical Types), with one exception: the writer's `event_time` says
+whether it counts milliseconds or microseconds.
 """
 
 import json
@@ -19,16 +19,13 @@ from fastavro.schema import parse_schema
 from schemas.codecs import parsed_schema
 from schemas.errors import ErrorClass
 from schemas.sources import EVENT_SCHEMAS, Source
+from streams.event_times import Milliseconds
 from streams.record_fault import RecordFault, clipped
 
 MAGIC = b"\x00"
 _HEADER_BYTES = 5
 _TIME_FIELD = "event_time"
 _TICKS_PER_MS = {None: 1, "timestamp-millis": 1, "timestamp-micros": 1000}
-
-
-class Milliseconds(int):
-    """An instant in UTC milliseconds that was one on the wire already, unlike a number in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +112,17 @@ def _without_logical_types(declared: Any) -> Any:
 def _ticks_per_ms(declared: Any) -> int | None:
     """What one millisecond is in the unit of `event_time`; where a union has several units, none can be told."""
     types = [field["type"] for field in declared["fields"] if field["name"] == _TIME_FIELD]
-    branches = [branch for declared in types for branch in (declared if isinstance(declared, list) else [declared])]
-    logical = {branch.get("logicalType") if isinstance(branch, dict) else None for branch in branches if branch != "null"}
-    ticks = {_TICKS_PER_MS.get(name) for name in logical}
+    ticks = {_TICKS_PER_MS.get(name) for declared_type in types for name in _logical_types(declared_type)}
     return ticks.pop() if len(ticks) == 1 else None
+
+
+def _logical_types(declared: Any) -> set[str | None]:
+    """Those of a type, or of the branches of a union but null; None stands for a type without."""
+    if isinstance(declared, list):
+        return {name for branch in declared if branch != "null" for name in _logical_types(branch)}
+    if isinstance(declared, dict):
+        return {declared["logicalType"]} if "logicalType" in declared else _logical_types(declared["type"])
+    return {None}
 
 
 def _refuse_recursion(parsed: Any, inside: tuple[str, ...]) -> None:

@@ -27,6 +27,11 @@ _RFC_3339 = re.compile(
 )
 _EXPECTED = "RFC 3339 with an offset, such as 2011-03-01T10:15:00Z"
 
+
+class Milliseconds(int):
+    """An instant in UTC milliseconds that was one on the wire already, as Avro has it; a number in JSON is not."""
+
+
 Instants = npt.NDArray[np.int64]  # UTC milliseconds, shape (rows,)
 Mask = npt.NDArray[np.bool_]  # shape (rows,)
 
@@ -97,8 +102,8 @@ Cells = npt.NDArray[np.uint8]  # characters, shape (rows, width)
 def read_times(texts: pa.Array) -> tuple[Instants, Mask]:
     """UTC milliseconds of a column of texts without nulls, and which of them are certain.
 
-    Certain are times in `[0, END_MS)` with a capital `T` and `Z` and at most nine digits of fraction, which are the ones
-    that occur; the milliseconds of others mean nothing.
+    Certain are times in `[0, END_MS)` with a capital `T` and `Z` and at most nine digits of fraction, as all that we
+    have met; the milliseconds of others mean nothing.
     """
     lengths = _length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
     possible = (lengths > _CLOCK_WIDTH) & (lengths <= _WIDTH)

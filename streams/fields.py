@@ -11,8 +11,7 @@ from typing import Any
 
 from schemas.errors import ErrorClass
 from schemas.sources import SITE_PATTERN, Field, FieldKind
-from streams.avro_input import Milliseconds
-from streams.event_times import END_MS, format_time, parse_time
+from streams.event_times import END_MS, Milliseconds, format_time, parse_time
 from streams.intake_rules import IntakeRules
 from streams.record_fault import RecordFault, clipped, shown
 
@@ -48,7 +47,7 @@ class FieldGate:
 
 
 def canonical_sku(raw: str, pattern: re.Pattern[str]) -> str | None:
-    """NFKC, trimmed, upper case; None where that does not match the pattern, or `raw` is longer than `RAW_SKU_LIMIT`."""
+    """NFKC, trimmed, upper case; None where that does not match the pattern, or `raw` is beyond `RAW_SKU_LIMIT`."""
     if len(raw) > RAW_SKU_LIMIT:
         return None
     canonical = unicodedata.normalize("NFKC", raw).strip().upper()
@@ -119,10 +118,8 @@ def _time(field: Field, rules: IntakeRules) -> Check:
 
 def _number_check(field: Field, types: type | tuple[type, ...], noun: str) -> Callable[[Any], str]:
     """A check of type and bounds, which returns what was expected. NaN is within no bounds; bool is no number."""
-    bounds = [f"above {field.above:g}"] if field.above is not None else []
-    bounds += [f"at least {field.minimum:.12g}"] if field.minimum is not None else []
-    bounds += [f"at most {field.maximum:.19g}"] if field.maximum is not None else []
-    expected = f"{noun} {', '.join(bounds)}"
+    bounds = (("above", field.above), ("at least", field.minimum), ("at most", field.maximum))
+    expected = f"{noun} {', '.join(f'{word} {_bound(bound)}' for word, bound in bounds if bound is not None)}"
 
     def check(value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, types):
@@ -134,6 +131,10 @@ def _number_check(field: Field, types: type | tuple[type, ...], noun: str) -> Ca
         return expected
 
     return check
+
+
+def _bound(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:.12g}"
 
 
 def _integer(field: Field, rules: IntakeRules) -> Check:

@@ -17,12 +17,13 @@ from typing import Any, NoReturn
 from schemas.errors import ErrorClass
 from streams.record_fault import RecordFault, clipped
 
+RECORD_LIMIT_BYTES = 1 << 20
 NESTING_LIMIT = 100
 _BYTE_ORDER_MARK = "\ufeff"
 # Digits that any interpreter converts, whatever its limit is set to (see `sys.set_int_max_str_digits`).
 _CONVERTIBLE_DIGITS = 640
 
-# A text, with its closing quote where it has one, or a bracket. Possessive: an unclosed text is read once, not per quote.
+# A text, with its closing quote where it has one, or a bracket. An unclosed text is read to the end, once.
 _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(?P<half>u[dD][89a-fA-F])|.)", re.DOTALL)
 
@@ -55,11 +56,8 @@ def nests_deeper(text: str, limit: int) -> bool:
         return False
     depth = 0
     for found in _TEXT_OR_BRACKET.finditer(text):
-        match text[found.start()]:
-            case "[" | "{":
-                depth += 1
-            case "]" | "}":
-                depth -= 1
+        first = text[found.start()]
+        depth += (first in "[{") - (first in "]}")
         if depth > limit:
             return True
     return False

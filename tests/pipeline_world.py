@@ -23,6 +23,7 @@ from schemas.records import Frontier, Manifest
 from schemas.sources import Source
 
 RUN = [sys.executable, "-m", "console.main"]
+START = RUN
 FAST = {
     "VELOCITY_STREAM__CHECKPOINT_INTERVAL": "PT0.3S",
     "VELOCITY_STREAM__RETRY_BACKOFF": "PT0.3S",
@@ -136,7 +137,7 @@ class PipelineWorld:
             **environment,
         }
         with log.open("wb") as out:
-            process = subprocess.Popen([*RUN, command], env=env, cwd=self.directory, stdout=out, stderr=out)
+            process = subprocess.Popen([*START, command], env=env, cwd=self.directory, stdout=out, stderr=out)
         worker = WorkerProcess(process, log)
         self.workers.append(worker)
         return worker

@@ -1,0 +1,84 @@
+-- The velocity of every SKU of a site: one row for each that has a fact in the horizon.
+
+-- name: dataset
+-- The site's facts before `as_of`, per source: how many, and the sums of their digests, which know no order.
+SELECT source::VARCHAR, count(*), sum(digest_hi)::VARCHAR, sum(digest_lo)::VARCHAR
+FROM facts WHERE site_id = $site_id AND event_time_ms < $as_of_ms
+GROUP BY source ORDER BY source::VARCHAR;
+
+-- name: first_fact
+SELECT min(event_time_ms) FROM facts WHERE site_id = $site_id;
+
+-- name: calculate
+INSERT INTO results BY NAME
+WITH counted AS (
+    SELECT
+        sku, source, event_time_ms,
+        in_base_units(coalesce(quantity, variance), base_units) AS units,
+        in_base_units(book_quantity, base_units) AS book_units,
+        -- Channel weight / (season index * promotion uplift) in effect at event_time_ms, rounded to 9 decimals.
+        1::DECIMAL(18, 9) AS normalized_line
+    FROM converted_facts($require_known_items)
+    WHERE site_id = $site_id AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+),
+-- Period 0 is before the horizon, 1 within it before the first block; 2 to 5 are the blocks.
+sums AS (
+    SELECT
+        sku, source,
+        CASE
+            WHEN event_time_ms < $start_ms THEN 0
+            WHEN event_time_ms < $block_starts_ms[1] THEN 1
+            WHEN event_time_ms < $block_starts_ms[2] THEN 2
+            WHEN event_time_ms < $block_starts_ms[3] THEN 3
+            WHEN event_time_ms < $block_starts_ms[4] THEN 4
+            ELSE 5
+        END AS period,
+        count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines,
+        sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
+        min(event_time_ms) AS first_seen_ms
+    FROM counted GROUP BY sku, source, period
+),
+totals AS (
+    SELECT
+        sku, min(first_seen_ms) AS first_seen_ms,
+        coalesce(sum(lines) FILTER (source = 'orders' AND period > 0), 0)::BIGINT AS order_lines,
+        coalesce(sum(units) FILTER (source = 'orders' AND period > 0), 0) AS units_ordered,
+        coalesce(sum(units) FILTER (source = 'returns' AND period > 0), 0) AS units_returned,
+        coalesce(sum(normalized_lines) FILTER (source = 'orders' AND period > 0), 0) AS normalized_lines,
+        coalesce(sum(units) FILTER (source = 'cycle-counts' AND period > 0), 0) AS variance_units,
+        sum(deviation) FILTER (source = 'cycle-counts' AND period > 0) AS deviation,
+        sum(book_units) FILTER (source = 'cycle-counts' AND period > 0) AS book_units,
+        sum(lines) FILTER (source = 'orders' AND period > 1) AS block_lines,
+        sum(lines::HUGEINT * lines) FILTER (source = 'orders' AND period > 1) AS block_lines_squared
+    FROM sums GROUP BY sku HAVING max(period) > 0
+),
+ranked AS (
+    SELECT
+        *, units_ordered - units_returned AS net_units,
+        -- With n blocks and their lines c: population deviation / mean = sqrt(n * sum(c * c) - sum(c) * sum(c)) / sum(c).
+        sqrt((len($block_starts_ms) * block_lines_squared - block_lines * block_lines)::DOUBLE) / block_lines::DOUBLE AS demand_cv,
+        sum(normalized_lines) OVER () AS site_lines,
+        coalesce(sum(normalized_lines) OVER (
+            ORDER BY normalized_lines DESC, units_ordered - units_returned DESC, sku
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS lines_before
+    FROM totals
+)
+SELECT
+    $site_id AS site_id, sku, $horizon AS horizon, $as_of_ms AS as_of_ms,
+    order_lines, units_ordered, units_returned, net_units,
+    order_lines / $days AS lines_per_day, net_units::DOUBLE / $days AS units_per_day,
+    normalized_lines, normalized_lines::DOUBLE / $days AS velocity_coefficient,
+    CASE
+        WHEN order_lines = 0 THEN 'C'
+        WHEN lines_before < site_lines::DECIMAL(28, 9) * $abc_a::DECIMAL(10, 9) THEN 'A'
+        WHEN lines_before < site_lines::DECIMAL(28, 9) * $abc_b::DECIMAL(10, 9) THEN 'B'
+        ELSE 'C'
+    END AS abc_class,
+    demand_cv,
+    CASE WHEN demand_cv <= $xyz_x THEN 'X' WHEN demand_cv <= $xyz_y THEN 'Y' ELSE 'Z' END AS xyz_class,
+    variance_units,
+    CASE WHEN book_units > 0 THEN greatest(0, 1 - deviation::DOUBLE / book_units::DOUBLE) END AS inventory_accuracy,
+    first_seen_ms, $as_of_ms - first_seen_ms < $provisional_ms AS provisional,
+    $coverage::DOUBLE AS coverage, $run_id AS run_id
+FROM ranked ORDER BY sku;

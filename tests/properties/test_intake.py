@@ -1,0 +1,330 @@
+"""The two gates are held together: what `decode` says of a fetch is what `judge` says of each record alone.
+
+Records are drawn valid from the contract's table, then spoiled: odd values, odd times, odd keys, odd bytes.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import assume, event, given
+from hypothesis import strategies as st
+
+from runtime.settings import IntakeSettings
+from schemas.errors import ErrorClass
+from schemas.sources import FIELDS, Field, FieldKind, Source
+from streams.columns import column_readers
+from streams.event_times import END_MS, parse_time, read_times
+from streams.intake import Fault, Intake, IntakeRules, Row
+from streams.json_input import read_json
+from streams.record_fault import RecordFault
+
+RULES = IntakeRules.from_settings(IntakeSettings())
+INTAKES = {source: Intake(source, RULES) for source in Source}
+LATER = END_MS  # a Kafka timestamp that no event time is ahead of
+SKEW_MS = 300_000
+
+# -- what is drawn -----------------------------------------------------------------------------------------------------
+
+ZONES = ["Z", "Z", "+00:00", "-00:00", "+05:30", "-23:59", "+23:59"]
+ODD_ZONES = ["", "z", "+24:00", "+05:60", "+0530", "+05", " Z", "ZZ", "+05:30:00", "−05:00"]
+FRACTIONS = ["", "", ".1", ".12", ".123", ".1239999", ".999999999"]
+ODD_FRACTIONS = [".", ".12345678901234567890", ",123", ".12a", ".1é", ".１２３"]
+
+
+def odd_or(usual: Sequence[Any], odd: Sequence[Any]) -> st.SearchStrategy[Any]:
+    """Mostly what is usual."""
+    return st.integers(0, 19).flatmap(lambda die: st.sampled_from(odd if die == 0 else usual))
+
+
+@st.composite
+def times(draw: st.DrawFn) -> str:
+    """RFC 3339, and things that look like it."""
+    day = draw(st.datetimes(datetime(1970, 1, 2), datetime(2999, 12, 30)))
+    year = draw(odd_or([f"{day.year:04}"], ["0000", "1969", "1970", "2999", "3000", "9999", "２０１１", "999", "2O11"]))
+    month = draw(odd_or([f"{day.month:02}"], ["00", "13", "1", "1a"]))
+    date = draw(odd_or([f"{day.day:02}"], ["00", "29", "30", "31", "32", " 1"]))
+    separator = draw(odd_or(["T"], ["t", " ", "_", ""]))
+    hour = draw(odd_or([f"{day.hour:02}"], ["24", "25", "7"]))
+    minute = draw(odd_or([f"{day.minute:02}"], ["60", "٠٠"]))
+    second = draw(odd_or([f"{day.second:02}"], ["60", "61", ""]))
+    rest = draw(odd_or(FRACTIONS, ODD_FRACTIONS)) + draw(odd_or(ZONES, ODD_ZONES))
+    return f"{year}-{month}-{date}{separator}{hour}:{minute}:{second}{rest}"
+
+
+def quoted(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
+    """As JSON, in either way to write what is not ASCII."""
+    return st.builds(lambda text, ascii: json.dumps(text, ensure_ascii=ascii).encode(), texts, st.booleans())
+
+
+thousandths = st.integers(1, 10**12) | st.integers(1, 10**5)
+decimals = st.builds(
+    lambda k, form: form(k / 1000), thousandths, st.sampled_from([repr, "{:.3f}".format, "{:e}".format])
+)
+skus = st.sampled_from(["85123A", " 85123a\t", "８５１２３Ａ", "a.b_c/d-e", "ﬁx", "x" * 64, "ß"]) | st.from_regex(
+    r"[A-Za-z0-9][A-Za-z0-9._/-]{0,9}", fullmatch=True
+)
+
+
+def valid_value(field: Field) -> st.SearchStrategy[bytes]:
+    """JSON texts of a field, nearly all of them valid."""
+    match field.kind:
+        case FieldKind.IDENTIFIER:
+            values = quoted(st.text(min_size=int(field.minimum or 0), max_size=int(field.maximum or 0)))
+        case FieldKind.SITE:
+            values = quoted(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True))
+        case FieldKind.SKU:
+            values = quoted(skus)
+        case FieldKind.TIME:
+            values = quoted(times())
+        case FieldKind.UNIT:
+            values = quoted(st.sampled_from(sorted(RULES.unit_codes)))
+        case FieldKind.INTEGER:
+            values = st.integers(1, 2**63 - 1).map(lambda number: b"%d" % number)
+        case FieldKind.DECIMAL:
+            values = decimals.map(str.encode) | st.sampled_from([b"6", b"1e9", b"-0.0", b"-0", b"1E-3", b"0.10"])
+    return values | st.just(b"null") if field.nullable else values
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+ODD_VALUES = [
+    *[b"null", b"true", b"{}", b"[]", b'""', b'"3"', b'" "', b'"EA"', b"0", b"-0", b"-0.0", b"1.0", b"1e0", b"10E-1"],
+    *[b"1e400", b"-1e400", b"1e-400", b"9" * 25, b"9" * 700, b"-" + b"9" * 5000, b"9223372036854775807"],
+    *[b"9223372036854775808", b"0.0005", b"1000000000", b"1000000000.001", b"1e9", b"0.1000000000000000055511151231"],
+    *[b"NaN", b"Infinity", b"-Infinity", b"01", b"1.", b"+1", b".5", b"0x1", b"tru", b"'x'", b"", b"1 2", b"1,2"],
+    *[rb'"\ud800"', rb'"\udc00\ud800"', rb'"\ud83d\ude00"', rb'"\\ud800"', rb'"\ud800\\udc00"', rb'"\u0000"'],
+    *[rb'"a\"b\/c"', rb'"\q"', rb'"\u12g4"', b'"\x01"', b'"\x7f"', b'"a\nb"', b'"open', b'"\xff"', b'"\xed\xa0\x80"'],
+    *[b'"\xc3"', b'"\xc0\xaf"', '"é\u0301漢😀"'.encode(), b'"' + b"x" * 65 + b'"', b'"' + b"y" * 257 + b'"'],
+    *[nested(98), nested(99), nested(100), nested(101), nested(2000), b"[" * 150, b'"' + b"[" * 150 + b'"'],
+    *[b'[{"a":[1,{"b":null}]}]', b"[1,]", b'{"a":1,}', b'{"a"}', b"{1:1}", b"[1 2]", rb'{"\ud800":1}', b'{"\xff":1}'],
+]
+ODD_KEYS = [
+    b'"extra"',
+    b'"SKU"',
+    b'"sku "',
+    rb'"sk\u0075"',
+    rb'"\ud800"',
+    b'"\xff"',
+    b'"quantity"',
+    b'"line"',
+    b'"uom"',
+]
+FRAMES = [
+    b"%b",
+    b" \n\t\r%b\r\n",
+    b"[%b]",
+    b"%b x",
+    b"%b%b",
+    b"%b,%b",
+    b"\xef\xbb\xbf%b",
+    b"\x00%b",
+    b"%b\x00",
+    b"\x0b%b",
+]
+
+
+@st.composite
+def members(draw: st.DrawFn, source: Source) -> list[tuple[bytes, bytes]]:
+    """Keys and values of an event, a few of them spoiled, doubled, missing, extra or in another order."""
+    pairs = [(json.dumps(field.name).encode(), draw(valid_value(field))) for field in FIELDS[source]]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2, 3]))):
+        place = draw(st.integers(0, len(pairs) - 1))
+        odd = draw(st.sampled_from(ODD_VALUES))
+        match draw(st.sampled_from(["spoil", "extra", "double", "drop", "shuffle"])):
+            case "spoil":
+                pairs[place] = (pairs[place][0], odd)
+            case "extra":
+                pairs.insert(place, (draw(st.sampled_from(ODD_KEYS)), odd))
+            case "double":
+                pairs.insert(place, (draw(st.sampled_from(pairs))[0], odd))
+            case "drop":
+                del pairs[place]
+            case _:
+                pairs = draw(st.permutations(pairs))
+    return pairs
+
+
+@st.composite
+def records(draw: st.DrawFn, source: Source) -> bytes | None:
+    """The value of a record: mostly an event, sometimes spoiled as a whole."""
+    colon, comma = draw(st.sampled_from([(b":", b","), (b": ", b", "), (b"\n:\t", b"\r\n, ")]))
+    line = b"{" + comma.join(key + colon + value for key, value in draw(members(source))) + b"}"
+    match draw(st.integers(0, 24)):
+        case 0:
+            return line[: draw(st.integers(0, len(line)))]
+        case 1:
+            place = draw(st.integers(0, len(line)))
+            return line[:place] + draw(st.binary(min_size=1, max_size=2)) + line[place:]
+        case 2:
+            frame = draw(st.sampled_from(FRAMES))
+            return frame.replace(b"%b", line)
+        case 3:
+            return draw(st.none() | st.binary(max_size=40) | st.sampled_from(ODD_VALUES))
+        case _:
+            return line
+
+
+# -- the gates ---------------------------------------------------------------------------------------------------------
+
+
+def bits(row: Row) -> list[Any]:
+    """A row whose doubles are compared to the bit: -0.0 is not 0.0."""
+    return [value.hex() if isinstance(value, float) else value for value in row]
+
+
+@pytest.mark.parametrize("source", Source)
+@given(data=st.data())
+def test_a_fetch_is_judged_as_each_of_its_records_alone(source: Source, data: st.DataObject) -> None:
+    """Same verdicts, same rows to the bit, in the order of the records, each record in exactly one of the two."""
+    intake = INTAKES[source]
+    values = data.draw(st.lists(records(source), max_size=12))
+    clocks = data.draw(st.lists(st.sampled_from([LATER, LATER, LATER, 0, 1_300_000_000_000]), min_size=12, max_size=12))
+    timestamps = clocks[: len(values)]
+    offsets = [7 + 3 * index for index in range(len(values))]
+    decoded = intake.decode(values, timestamps, offsets)
+    verdicts = [intake.judge(value, timestamp) for value, timestamp in zip(values, timestamps, strict=True)]
+    expected = [
+        [*bits(verdict), offset]
+        for verdict, offset in zip(verdicts, offsets, strict=True)
+        if not isinstance(verdict, Fault)
+    ]
+    assert [bits(tuple(row.values())) for row in decoded.table.to_pylist()] == expected
+    found = [(r.index, Fault(r.error_class, r.path, r.message, r.stage)) for r in decoded.rejections]
+    assert found == [(index, verdict) for index, verdict in enumerate(verdicts) if isinstance(verdict, Fault)]
+    event(f"accepted fast: {len(values) > decoded.judged}; refused: {len(found) > 0}")
+
+
+@pytest.mark.parametrize("source", Source)
+@given(data=st.data())
+def test_every_record_gets_a_verdict_that_can_be_sent(source: Source, data: st.DataObject) -> None:
+    """Never `internal`, never an exception; path and message are texts that a Kafka header takes."""
+    verdict = INTAKES[source].judge(data.draw(records(source)), LATER)
+    if isinstance(verdict, Fault):
+        assert verdict.error_class is not ErrorClass.INTERNAL
+        assert verdict.path == "$" or verdict.path.removeprefix("$.") in {field.name for field in FIELDS[source]}
+        assert verdict.stage == ("decode" if verdict.path == "$" else "validate")
+        assert 0 < len(verdict.message.encode("utf-8")) < 2_000
+        event(verdict.error_class)
+    else:
+        assert len(verdict) == len(FIELDS[source])
+
+
+@pytest.mark.parametrize("source", Source)
+@given(data=st.data())
+def test_an_accepted_row_is_accepted_again_as_it_is(source: Source, data: st.DataObject) -> None:
+    """The values that count are themselves valid: a row written down as JSON is the same row."""
+    verdict = INTAKES[source].judge(data.draw(records(source)), LATER)
+    assume(not isinstance(verdict, Fault))
+    event_again: dict[str, Any] = dict(zip((field.name for field in FIELDS[source]), verdict, strict=True))
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=event_again["event_time"])
+    event_again["event_time"] = at.isoformat(timespec="milliseconds")
+    assert INTAKES[source].judge(json.dumps(event_again).encode(), LATER) == verdict
+
+
+@given(ahead_ms=st.integers(-(10**6), 10**6) | st.sampled_from([SKEW_MS - 1, SKEW_MS, SKEW_MS + 1]))
+def test_an_event_time_may_be_ahead_of_the_kafka_timestamp_by_the_skew_and_no_more(ahead_ms: int) -> None:
+    """Both gates draw the line at the same millisecond."""
+    line = (
+        b'{"event_id":"1","site_id":"S","sku":"A","event_time":"2011-03-01T10:15:00.000Z","quantity":1,"uom":"EA",'
+        b'"order_id":"1","line":1}'
+    )
+    timestamp = 1_298_974_500_000 - ahead_ms
+    decoded = INTAKES[Source.ORDERS].decode([line], [timestamp], [0])
+    refused = [ErrorClass.FUTURE_EVENT_TIME] if ahead_ms > SKEW_MS else []
+    assert [rejection.error_class for rejection in decoded.rejections] == refused
+    assert decoded.table.num_rows == 1 - len(refused)
+
+
+# -- their parts -------------------------------------------------------------------------------------------------------
+
+
+def parsed(text: str) -> int | None:
+    """Milliseconds, or None where the text is no RFC 3339 time."""
+    try:
+        return parse_time(text, "$")
+    except RecordFault as fault:
+        assert fault.error_class is ErrorClass.BAD_FORMAT
+        return None
+
+
+@given(st.lists(times(), min_size=1, max_size=30))
+def test_times_read_by_column_are_those_read_one_by_one(texts: list[str]) -> None:
+    """What is certain is right and in range; capital, up to nine decimals and in range is certain."""
+    column = pa.array(["", *texts]).slice(1)
+    instants, certain = read_times(column)
+    assert column.to_pylist() == texts
+    for text, instant, is_certain in zip(texts, instants.tolist(), certain.tolist(), strict=True):
+        at_ms = parsed(text)
+        plain = re.fullmatch(r".{10}T.{8}(\.\d{1,9})?(Z|[+-].{5})", text) is not None
+        assert is_certain == (plain and at_ms is not None and 0 <= at_ms < END_MS)
+        assert not is_certain or instant == at_ms
+
+
+@given(times())
+def test_a_time_is_the_instant_that_python_reads(text: str) -> None:
+    """Where RFC 3339 and `datetime.fromisoformat` both know it; digits beyond the millisecond are cut off."""
+    at_ms = parsed(text)
+    assume(at_ms is not None and not text.startswith("0000"))
+    assert at_ms is not None
+    form = re.fullmatch(r"(.{19})(?:\.(\d+))?(.*)", text)
+    assert form is not None
+    clock, fraction, zone = form.groups()
+    local = datetime.fromisoformat(clock.upper()).replace(tzinfo=UTC)
+    offset = timedelta() if zone in "Zz" else datetime.fromisoformat(f"2000-01-01T00:00:00{zone}").utcoffset()
+    assert offset is not None
+    whole = (local - datetime(1970, 1, 1, tzinfo=UTC) - offset) // timedelta(milliseconds=1)
+    assert at_ms == whole + int((fraction or "0").ljust(3, "0")[:3])
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(value=json_values, ascii=st.booleans(), data=st.data())
+def test_json_is_read_as_another_strict_parser_reads_it(value: Any, ascii: bool, data: st.DataObject) -> None:
+    """Valid and slightly spoiled texts: the same value as msgspec, or refused by both."""
+    text = json.dumps(value, ensure_ascii=ascii).encode()
+    if data.draw(st.booleans()):
+        begin, end = sorted(data.draw(st.integers(0, len(text))) for _ in range(2))
+        filling = data.draw(
+            st.sampled_from([b"", b'"', b"\\", b"[", b"}", b",", b" ", b"0", b"-", b".", b"e9", b"\\ud800"])
+        )
+        text = text[:begin] + filling + text[end:]
+    try:
+        expected = msgspec.json.decode(text)
+        text.decode("utf-8")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        assume("Number out of range" not in str(error))  # legal JSON: what it means is the field's matter
+        with pytest.raises(RecordFault) as fault:
+            read_json(text)
+        assert fault.value.error_class in (ErrorClass.NOT_JSON, ErrorClass.ENCODING)
+    else:
+        assert read_json(text) == expected
+
+
+@given(st.lists(st.floats(-1e9, 1e9) | st.builds(lambda k: k / 1000, st.integers(-(10**12), 10**12)), min_size=1))
+def test_three_decimals_are_told_by_column_as_by_rounding(numbers: list[float]) -> None:
+    """Also for the neighbours of a number that has three."""
+    around = np.array([step for x in numbers for step in (x, np.nextafter(x, 2e9), np.nextafter(x, -2e9))])
+    around = around[np.abs(around) <= 1e9]
+    values, certain = column_readers(RULES)[FieldKind.DECIMAL](around.tolist())
+    assert certain is not None
+    assert certain.tolist() == [round(x, 3) == x for x in around.tolist()]
+    assert values.to_pylist() == around.tolist()
+    assert not np.signbit(values.to_numpy()[values.to_numpy() == 0]).any()
