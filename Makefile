@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LINTER := $(VENV)/.lint-ready
-OURS   := schemas runtime streams batcher console sandbox benchmarks tests requirements
+OURS   := schemas runtime streams batcher console sandbox benchmarks tests requirements deploy typings
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -15,8 +15,8 @@ _LONGEST_VARINT = 10
 class AvroBytes:
     """Bytes to be read at positions, arrays of shape (n,) within `[0, size]`.
 
-    What is read at a position where nothing of the kind begins is garbage, but no fault: positions behind it stay within
-    the bytes, and beyond the end there are zeros.
+    What is read at a position where nothing of the kind begins is garbage, but no fault: positions behind it stay
+    within the bytes, and beyond the end there are zeros.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -32,7 +32,7 @@ class AvroBytes:
             return _unzigzag(first.astype(np.uint64)), self._inside(at + 1)
         words = self._words[at]
         stops = ~words & np.uint64(0x8080808080808080)
-        below = (stops & -stops) - np.uint64(1)  # all bits below the top bit of the last octet; all, if it is further on
+        below = (stops & -stops) - np.uint64(1)  # the bits below the top bit of the last octet; all, if that is further
         groups, lengths = _squeeze(words & below), np.bitwise_count(below).astype(np.int64) + 1 >> 3
         further = np.flatnonzero(stops == 0)
         if len(further):

@@ -41,8 +41,8 @@ def columns_of(schema: Mapping[str, Any]) -> tuple[Column, ...]:
     """The fields of a batch record's schema, in order; a logical type stands for its base type.
 
     Raises:
-        ValueError: a field is neither one of the four types nor a union `["null", T]` of one, or the record does not begin
-            with a text and the site.
+        ValueError: a field is neither one of the four types nor a union `["null", T]` of one, or the record does not
+            begin with event id and site.
     """
     columns = tuple(_column(field["name"], field["type"]) for field in schema["fields"])
     if [c.name for c in columns[:2]] != ["event_id", "site_id"]:
@@ -87,7 +87,7 @@ class Values:
 def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: Longs, site_id: str) -> pa.RecordBatch:
     """The records of whole blocks, all of one site: columns of string, int64 and float64.
 
-    Block i has `counts[i]` records, at least one, and its last byte is the one before `ends[i]`; both have shape (blocks,).
+    Block i has `counts[i]` records, at least one, and its last byte is the one before `ends[i]`; shape (blocks,).
 
     Raises:
         RecordsDamaged: the blocks are not made of such records.
@@ -113,7 +113,7 @@ def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
 
 
 def _read_on(columns: Sequence[Column], source: AvroBytes, at: Longs) -> tuple[list[Values], Longs]:
-    """The fields `columns` of records, the first of which begins at each position, and the positions behind the last."""
+    """The fields `columns` of records, the first of which begins at each position, and where the last one ends."""
     fields: list[Values] = []
     for column in columns:
         values, at = _read(column, source, at)

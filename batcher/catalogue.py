@@ -3,77 +3,92 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
-from batcher.queries import fetch_table, load_queries, registered
+from batcher.queries import Connection, load_queries, registered
 from schemas.records import Window
 
 _QUERIES = load_queries("catalogue")
 
 
-def known_batches(connection: duckdb.DuckDBPyConnection, batch_ids: Sequence[str]) -> set[str]:
+def known_batches(connection: Connection, batch_ids: Sequence[str]) -> set[str]:
     """Those of the batches that were inserted."""
-    rows = connection.execute(_QUERIES["known_batches"], {"batch_ids": list(batch_ids)}).fetchall()
-    return {batch_id for (batch_id,) in rows}
+    return {batch_id for (batch_id,) in _QUERIES["known_batches"].rows(connection, batch_ids=list(batch_ids))}
 
 
-def next_batch_no(connection: duckdb.DuckDBPyConnection) -> int:
+def next_batch_no(connection: Connection) -> int:
     """The number that the next new batch gets; numbers ascend in the order of insertion."""
-    return _one(connection, "next_batch_no", {})
+    return _QUERIES["next_batch_no"].value(connection)
 
 
-def insert(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> None:
+def insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Insert new batches, rows of the table `batches`, and make their sites known."""
     with registered(connection, "new_batches", pa.Table.from_pylist(rows)):
-        connection.execute(_QUERIES["insert_batches"])
-        connection.execute(_QUERIES["insert_sites"])
+        _QUERIES["insert_batches"].rows(connection)
+        _QUERIES["insert_sites"].rows(connection)
 
 
-def batches(connection: duckdb.DuckDBPyConnection, site_id: str | None) -> pa.Table:
-    """The catalogue, of one site or of all: the manifest's fields, `partition` and `offset` of where it stood on the batches
-    topic, `facts_new`, `duplicates`, `conflicts`; in the order of announcement per site."""
-    return fetch_table(connection, _QUERIES["batches"], {"site_id": site_id})
+def batches(connection: Connection, site_id: str | None) -> pa.Table:
+    """The catalogue, of one site or of all, in the order of announcement per site.
+
+    The manifest's fields, `partition` and `offset` of where it stood on the batches topic, `facts_new`, `duplicates`,
+    `conflicts`.
+    """
+    return _QUERIES["batches"].table(connection, site_id=site_id)
 
 
-def sites(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+def sites(connection: Connection) -> dict[str, int]:
     """Every site that a batch named, sorted, and the partition of the batches topic that it comes from."""
-    return dict(connection.execute(_QUERIES["sites"]).fetchall())
+    return dict(_QUERIES["sites"].rows(connection))
 
 
-def offsets(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], int]:
+def offsets(connection: Connection) -> dict[tuple[str, int], int]:
     """(topic, partition) → the next offset to consume."""
-    rows = connection.execute(_QUERIES["offsets"]).fetchall()
-    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+    return {(topic, partition): offset for topic, partition, offset in _QUERIES["offsets"].rows(connection)}
 
 
-def set_offset(connection: duckdb.DuckDBPyConnection, topic: str, partition: int, next_offset: int) -> None:
+def set_offset(connection: Connection, topic: str, partition: int, next_offset: int) -> None:
     """Remember the next offset to consume."""
-    values = {"topic": topic, "partition": partition, "next_offset": next_offset}
-    connection.execute(_QUERIES["set_offset"], values)
+    _QUERIES["set_offset"].rows(connection, topic=topic, partition=partition, next_offset=next_offset)
 
 
-def set_complete(connection: duckdb.DuckDBPyConnection, site_id: str, windows: Iterable[Window]) -> None:
+def topic_id(connection: Connection, topic: str) -> str | None:
+    """The broker's id of a topic that was consumed; None if none was remembered."""
+    rows = _QUERIES["topic_id"].rows(connection, topic=topic)
+    return rows[0][0] if rows else None
+
+
+def set_topic_id(connection: Connection, topic: str, topic_id: str) -> None:
+    """Remember which topic it is that is consumed: a recreated one has another id."""
+    _QUERIES["set_topic_id"].rows(connection, topic=topic, topic_id=topic_id)
+
+
+def set_complete(connection: Connection, site_id: str, windows: Iterable[Window]) -> None:
     """Windows of the site are complete, once and for all."""
     bounds = sorted(set(windows))
-    values = {"site_id": site_id, "starts": [w.start for w in bounds], "ends": [w.end for w in bounds]}
-    connection.execute(_QUERIES["set_complete"], values)
+    starts, ends = [window.start for window in bounds], [window.end for window in bounds]
+    _QUERIES["set_complete"].rows(connection, site_id=site_id, starts=starts, ends=ends)
 
 
-def complete_among(connection: duckdb.DuckDBPyConnection, site_id: str, windows: Collection[Window]) -> int:
-    """How many of the windows are complete. Complete windows of a former grid do not count."""
+def complete_among(connection: Connection, site_id: str, windows: Collection[Window]) -> int:
+    """How many of the windows are complete. Complete windows of another grid than theirs do not count."""
     if not windows:
         return 0
-    span = {"start_ms": min(w.start for w in windows), "end_ms": max(w.end for w in windows)}
-    rows = connection.execute(_QUERIES["complete_windows"], {"site_id": site_id, **span}).fetchall()
+    start_ms, end_ms = min(window.start for window in windows), max(window.end for window in windows)
+    rows = _QUERIES["complete_windows"].rows(connection, site_id=site_id, start_ms=start_ms, end_ms=end_ms)
     return len({Window(start, end) for start, end in rows}.intersection(windows))
 
 
-def latest_complete_end(connection: duckdb.DuckDBPyConnection, site_id: str) -> int | None:
-    """End of the latest complete window of the site in UTC milliseconds; None without one."""
-    return _one(connection, "latest_complete_end", {"site_id": site_id})
+def complete_span(connection: Connection, site_id: str) -> Window | None:
+    """From the start of the site's earliest complete window to the end of its latest; None without one."""
+    ((start_ms, end_ms),) = _QUERIES["complete_span"].rows(connection, site_id=site_id)
+    return None if start_ms is None else Window(start_ms, end_ms)
 
 
-def _one(connection: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any]) -> Any:
-    ((value,),) = connection.execute(_QUERIES[query], values).fetchall()
-    return value
+def forget_partition(connection: Connection, topic: str, partition: int) -> None:
+    """Remove all that is known of the sites of one partition of the batches topic: as if it were never consumed."""
+    for table in ("facts", "conflicts", "complete_windows", "runs", "results"):
+        _QUERIES["forget_sites"].of_table(table).rows(connection, partition=partition)
+    for table in ("batches", "published", "published_runs", "outbox", "sites"):
+        _QUERIES["forget_partition"].of_table(table).rows(connection, partition=partition)
+    _QUERIES["forget_offset"].rows(connection, topic=topic, partition=partition)

@@ -26,6 +26,12 @@ SELECT topic, partition, next_offset FROM offsets ORDER BY topic, partition;
 INSERT INTO offsets VALUES ($topic, $partition, $next_offset)
 ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset;
 
+-- name: topic_id
+SELECT value FROM meta WHERE key = 'topic_id/' || $topic;
+
+-- name: set_topic_id
+INSERT OR REPLACE INTO meta VALUES ('topic_id/' || $topic, $topic_id);
+
 -- name: set_complete
 INSERT INTO complete_windows SELECT $site_id, unnest($starts::BIGINT[]), unnest($ends::BIGINT[]) ON CONFLICT DO NOTHING;
 
@@ -33,5 +39,16 @@ INSERT INTO complete_windows SELECT $site_id, unnest($starts::BIGINT[]), unnest(
 SELECT start_ms, end_ms FROM complete_windows
 WHERE site_id = $site_id AND end_ms > $start_ms AND start_ms < $end_ms ORDER BY start_ms, end_ms;
 
--- name: latest_complete_end
-SELECT max(end_ms) FROM complete_windows WHERE site_id = $site_id;
+-- name: complete_span
+SELECT min(start_ms), max(end_ms) FROM complete_windows WHERE site_id = $site_id;
+
+-- name: forget_sites
+-- Everything of the sites of a partition; {table} has a column site_id.
+DELETE FROM {table} WHERE site_id IN (SELECT site_id FROM sites WHERE partition = $partition);
+
+-- name: forget_partition
+-- {table} has a column partition.
+DELETE FROM {table} WHERE partition = $partition;
+
+-- name: forget_offset
+DELETE FROM offsets WHERE topic = $topic AND partition = $partition;

@@ -7,7 +7,8 @@
    record can say it.
 3. A site has been passed up to the least instant that any partition has passed. A partition that has never written a
    record has passed nothing.
-4. Idle partitions say that nothing is open, not how late it is: no site is passed beyond the furthest F of any partition.
+4. Idle partitions say that nothing is open, not how late it is: no site is passed beyond the furthest F that any
+   partition has.
 5. Completeness never regresses. The complete windows of a site are those of one span that only grows.
 
 Times are UTC milliseconds; spans and windows are half-open.
@@ -73,7 +74,7 @@ class PassageBoard:
         self._records: dict[str, list[Passage]] = {}
 
     def put(self, key: str, passage: Passage) -> None:
-        """A partition's newest record. Leaving out older ones only delays what is complete, so their number is bounded."""
+        """A partition's newest record. Leaving out older ones only delays completeness, so their number is bounded."""
         records = self._records.setdefault(key, [])
         if len(records) >= _KEPT_RECORDS:
             del records[1::2]
@@ -113,7 +114,8 @@ class PassageBoard:
 
 
 def newly_complete(grid: WindowGrid, first_fact_ms: int, passed_ms: int, span: Window | None) -> list[Window]:
-    """Windows that are complete now and were not, ascending: from that of the site's first fact, ends up to `passed_ms`.
+    """Windows that are complete now and were not: from the one of the site's first fact to the last that ends by
+    `passed_ms`, ascending.
 
     `span` covers those that were complete before; None if none was.
     """

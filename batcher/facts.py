@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
 
 from batcher import catalogue
 from batcher.key_hash import key_hashes
-from batcher.queries import fetch_table, load_queries, registered
+from batcher.queries import Connection, load_queries, registered
 from schemas.records import Manifest
 from schemas.sources import FIELDS, Source
 
@@ -24,6 +23,8 @@ _STAGE = {
 _RESOLVE = tuple(
     _QUERIES[step]
     for step in (
+        "find_known",
+        "remove_repeated",
         "find_contested",
         "insert_uncontested",
         "find_contenders",
@@ -85,9 +86,7 @@ class InsertResult:
     min_event_time_ms: int | None = None
 
 
-def insert(
-    connection: duckdb.DuckDBPyConnection, loads: Sequence[Load], *, require_known_items: bool
-) -> list[InsertResult]:
+def insert(connection: Connection, loads: Sequence[Load], *, require_known_items: bool) -> list[InsertResult]:
     """Insert batches, each once by its `batch_id`; results in the order of `loads`. Wants a transaction around it."""
     known = catalogue.known_batches(connection, [load.manifest.batch_id for load in loads])
     fresh = {load.manifest.batch_id: load for load in loads if load.manifest.batch_id not in known}
@@ -98,7 +97,7 @@ def insert(
         changes = _insert_rows(connection, numbered)
         held = _held_by_batch(connection, first_no, require_known_items)
         for no, load in numbered.items():
-            results[load.manifest.batch_id] = _result(load, changes[no], held.get(no, 0))
+            results[load.manifest.batch_id] = _result(load, changes.get(no, {}), held.get(no, 0))
         catalogue.insert(
             connection, [_catalogue_row(no, load, results[load.manifest.batch_id]) for no, load in numbered.items()]
         )
@@ -109,31 +108,29 @@ def _known(load: Load) -> InsertResult:
     return InsertResult(load.manifest.batch_id, load.manifest.site_id, known=True)
 
 
-def _insert_rows(connection: duckdb.DuckDBPyConnection, numbered: Mapping[int, Load]) -> dict[int, dict[str, Any]]:
-    """Per batch number: facts_new, conflicts, min_event_time_ms."""
+def _insert_rows(connection: Connection, numbered: Mapping[int, Load]) -> dict[int, dict[str, Any]]:
+    """Per batch number, but for those that change nothing: facts_new, conflicts, min_event_time_ms."""
     changes: dict[int, dict[str, Any]] = {}
     for source in Source:
         tables = [load.numbered_rows(no) for no, load in numbered.items() if load.manifest.source is source]
         if tables:
             with registered(connection, "batch_rows", pa.concat_tables(tables)):
-                connection.execute(_STAGE[source])
+                _STAGE[source].rows(connection)
             for step in _RESOLVE:
-                connection.execute(step)
-            outcomes = fetch_table(connection, _QUERIES["outcomes"]).to_pylist()
+                step.rows(connection)
+            outcomes = _QUERIES["outcomes"].table(connection).to_pylist()
             changes |= {outcome.pop("batch_no"): outcome for outcome in outcomes}
     return changes
 
 
-def _held_by_batch(
-    connection: duckdb.DuckDBPyConnection, first_batch_no: int, require_known_items: bool
-) -> dict[int, int]:
-    values = {"first_batch_no": first_batch_no, "require_known_items": require_known_items}
-    return dict(connection.execute(_QUERIES["held_by_batch"], values).fetchall())
+def _held_by_batch(connection: Connection, first_batch_no: int, require_known_items: bool) -> dict[int, int]:
+    query = _QUERIES["held_by_batch"]
+    return dict(query.rows(connection, first_batch_no=first_batch_no, require_known_items=require_known_items))
 
 
 def _result(load: Load, change: Mapping[str, Any], held: int) -> InsertResult:
     manifest = load.manifest
-    duplicates = manifest.record_count - change["facts_new"] - change["conflicts"]
+    duplicates = manifest.record_count - change.get("facts_new", 0) - change.get("conflicts", 0)
     return InsertResult(manifest.batch_id, manifest.site_id, duplicates=duplicates, held=held, **change)
 
 
@@ -143,22 +140,25 @@ def _catalogue_row(batch_no: int, load: Load, result: InsertResult) -> dict[str,
     return msgspec.to_builtins(load.manifest) | place | outcome
 
 
-def held(
-    connection: duckdb.DuckDBPyConnection, site_id: str | None, row_limit: int | None, *, require_known_items: bool
-) -> pa.Table:
+def held(connection: Connection, site_id: str | None, row_limit: int | None, *, require_known_items: bool) -> pa.Table:
     """Held facts by site and event time: source, site_id, event_id, sku, event_time_ms, uom, quantity, reason.
 
     `quantity` is a cycle count's variance.
     """
     values = {"site_id": site_id, "row_limit": row_limit, "require_known_items": require_known_items}
-    return fetch_table(connection, _QUERIES["held"], values)
+    return _QUERIES["held"].table(connection, **values)
 
 
-def conflicts(connection: duckdb.DuckDBPyConnection, site_id: str | None, row_limit: int | None) -> pa.Table:
+def conflicts(connection: Connection, site_id: str | None, row_limit: int | None) -> pa.Table:
     """Bodies that do not count, and the `counted_…` one under the same id; by site, source, event id."""
-    return fetch_table(connection, _QUERIES["conflicts"], {"site_id": site_id, "row_limit": row_limit})
+    return _QUERIES["conflicts"].table(connection, site_id=site_id, row_limit=row_limit)
 
 
-def statistics(connection: duckdb.DuckDBPyConnection, *, require_known_items: bool) -> pa.Table:
+def first_event_time(connection: Connection, site_id: str) -> int | None:
+    """Event time of the site's first fact, held ones included; None without one."""
+    return _QUERIES["first_event_time"].value(connection, site_id=site_id)
+
+
+def statistics(connection: Connection, *, require_known_items: bool) -> pa.Table:
     """Per site and source: facts, held, conflicts, min_event_time_ms, max_event_time_ms."""
-    return fetch_table(connection, _QUERIES["statistics"], {"require_known_items": require_known_items})
+    return _QUERIES["statistics"].table(connection, require_known_items=require_known_items)

@@ -58,22 +58,33 @@ hashed AS (
 )
 SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
 
+-- name: find_known
+-- Facts under the ids that have come, by the hashes of the ids.
+CREATE OR REPLACE TEMP TABLE known AS
+SELECT key_hash, digest_hi, digest_lo, rowid AS fact_row FROM facts SEMI JOIN staged USING (key_hash);
+
+-- name: remove_repeated
+-- The same body again is the same fact. A digest of the body, which has the id in it, says so with certainty.
+DELETE FROM staged USING known
+WHERE staged.key_hash = known.key_hash AND staged.digest_hi = known.digest_hi AND staged.digest_lo = known.digest_lo;
+
 -- name: find_contested
--- Ids that come twice, by their hashes: here, or here and before. All others are new facts without further ado.
+-- Ids with several bodies, or several times the same one; all others are new facts without further ado.
 CREATE OR REPLACE TEMP TABLE contested AS
 SELECT key_hash FROM staged GROUP BY key_hash HAVING count(*) > 1
 UNION
-SELECT key_hash FROM facts SEMI JOIN staged USING (key_hash);
+SELECT key_hash FROM staged SEMI JOIN known USING (key_hash);
 
 -- name: insert_uncontested
 INSERT INTO facts BY NAME FROM staged ANTI JOIN contested USING (key_hash);
 
 -- name: find_contenders
 -- Every body that was ever seen under a contested id, once. `origin` says where it stands: 0 among the facts, 1 among the
--- conflicts, 2 nowhere yet. The lowest digest is the fact (`place` 1); `arrival` 1 is the one that was there first.
+-- conflicts, 2 nowhere yet. The lowest digest is the fact (`place` 1); `arrival` 1 is the body that came first.
 CREATE OR REPLACE TEMP TABLE contenders AS
 WITH bodies AS (
-    SELECT *, 0 AS origin, rowid AS fact_row FROM facts SEMI JOIN contested USING (key_hash)
+    SELECT *, 0 AS origin, rowid AS fact_row FROM facts
+    WHERE rowid IN (SELECT fact_row FROM known SEMI JOIN contested USING (key_hash))
     UNION ALL BY NAME SELECT *, 1 AS origin FROM conflicts SEMI JOIN contested USING (key_hash)
     UNION ALL BY NAME SELECT *, 2 AS origin FROM staged SEMI JOIN contested USING (key_hash)
 ),
@@ -151,6 +162,9 @@ JOIN batches AS counted_batch ON counted_batch.batch_no = counted.batch_no
 WHERE $site_id IS NULL OR lost.site_id = $site_id
 ORDER BY lost.site_id, lost.source, lost.event_id, lost.digest_hi, lost.digest_lo
 LIMIT $row_limit;
+
+-- name: first_event_time
+SELECT min(event_time_ms) FROM facts WHERE site_id = $site_id;
 
 -- name: statistics
 WITH lost AS (SELECT site_id, source, count(*) AS conflicts FROM conflicts GROUP BY site_id, source),

@@ -1,7 +1,7 @@
-"""Rolling horizons: which instants a velocity looks back to. Pure; instants are UTC milliseconds, intervals half-open."""
+"""Rolling horizons: which instants a velocity looks back to. Pure; UTC milliseconds, half-open intervals."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from schemas.windows import local_instant
@@ -31,7 +31,7 @@ class Horizon:
 HORIZONS = {"rolling_30d": Horizon("rolling_30d", days=30, blocks=4, block_days=7)}
 
 
-def days_before(at_ms: int, days: int, zone: tzinfo) -> int:
+def days_before(at_ms: int, days: int, zone: ZoneInfo) -> int:
     """The instant of the same wall time `days` calendar days earlier.
 
     A wall time that does not exist moves forward by the gap; one that exists twice is the first.

@@ -30,8 +30,10 @@ def _fnv1a_of(data: bytes) -> int:
 def _fnv1a(
     state: int, octets: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.uint64]:
-    """Go on from `state` over the octets of each text: one octet of all texts at a time, in as many steps as the longest
-    has. `starts` and `lengths` have shape (n,)."""
+    """Go on from `state` over the octets of each text, one octet of all texts at a time.
+
+    `starts` and `lengths`, shape (n,), say where in `octets` the texts are.
+    """
     hashes = np.full(len(starts), state, np.uint64)
     rows = np.arange(len(starts))
     for index in range(int(lengths.max(initial=0))):

@@ -98,9 +98,10 @@ CREATE TABLE published (
     first_seen_ms BIGINT NOT NULL, provisional BOOLEAN NOT NULL, coverage DOUBLE
 );
 
--- The run whose results the published rows are, or will be.
+-- The newest `as_of` that was published, and the run whose results the published rows are; null if that is not known.
 CREATE TABLE published_runs (
-    site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, as_of_ms BIGINT NOT NULL, run_id VARCHAR NOT NULL,
+    site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, partition INTEGER NOT NULL,
+    as_of_ms BIGINT NOT NULL, run_id VARCHAR,
     PRIMARY KEY (site_id, horizon)
 );
 

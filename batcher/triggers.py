@@ -4,13 +4,14 @@
    have changed, when reference data that it uses has, and once after a start: the same run again changes nothing.
 2. However many reasons come together, a site is calculated once, for the end of its latest complete window.
 3. A site that is being loaded waits: what comes next would make the calculation stale. It does not wait longer than
-   `patience_ms`, so that a steady stream of batches cannot put it off for ever.
+   `patience_ms`, so that a steady stream of batches cannot put it off for ever. One with a batch on hold does: its
+   data is not all there.
 4. Sites take turns: the one that has been due longest comes first.
 
 Times are UTC milliseconds, except `now`, milliseconds of any clock that only goes forward.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,9 +56,9 @@ class Triggers:
         self._patience_ms = patience_ms
         self._sites: dict[str, _Site] = {}
 
-    def begin(self, site_id: str, complete_ms: int | None, calculated_ms: int | None, now: int) -> None:
-        """A site is here now, as its last owner left it: complete and calculated up to these instants, if at all."""
-        site = self._sites[site_id] = _Site(complete_ms, calculated_ms)
+    def begin(self, site_id: str, complete_ms: int | None, now: int) -> None:
+        """A site is here now; its windows that end by `complete_ms` are known to be complete, None if none is."""
+        site = self._sites[site_id] = _Site(complete_ms)
         if complete_ms is not None:
             site.raise_cause(Cause.START, now)
 
@@ -84,14 +85,16 @@ class Triggers:
         if site.calculated_ms is not None:
             site.raise_cause(Cause.REFERENCE, now)
 
-    def take(self, is_loading: Callable[[str], bool], now: int) -> Due | None:
+    def take(self, is_loading: Callable[[str], bool], held: Collection[str], now: int) -> Due | None:
         """The next calculation to make, which is then no longer due; None if none is, or all have to wait."""
         due = sorted((site.due_since, site_id) for site_id, site in self._sites.items() if site.causes)
         for since, site_id in due:
             site = self._sites[site_id]
-            if site.complete_ms is not None and (now - since >= self._patience_ms or not is_loading(site_id)):
-                causes, site.causes = tuple(site.causes), []
-                return Due(site_id, site.complete_ms, causes)
+            patient = now - since < self._patience_ms
+            if site.complete_ms is None or site_id in held or (patient and is_loading(site_id)):
+                continue
+            causes, site.causes = tuple(site.causes), []
+            return Due(site_id, site.complete_ms, causes)
         return None
 
     def put_back(self, due: Due, now: int) -> None:
@@ -105,6 +108,6 @@ class Triggers:
         site.calculated_ms = max(as_of_ms, site.calculated_ms or as_of_ms)
 
     @property
-    def due_sites(self) -> int:
-        """How many sites are due."""
-        return sum(1 for site in self._sites.values() if site.causes)
+    def due_sites(self) -> set[str]:
+        """Sites that are due."""
+        return {site_id for site_id, site in self._sites.items() if site.causes and site.complete_ms is not None}

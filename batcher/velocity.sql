@@ -6,12 +6,9 @@ SELECT source::VARCHAR, count(*), sum(digest_hi)::VARCHAR, sum(digest_lo)::VARCH
 FROM facts WHERE site_id = $site_id AND event_time_ms < $as_of_ms
 GROUP BY source ORDER BY source::VARCHAR;
 
--- name: first_fact
-SELECT min(event_time_ms) FROM facts WHERE site_id = $site_id;
-
 -- name: calculate
 INSERT INTO results BY NAME
-WITH counted AS (
+WITH counted AS NOT MATERIALIZED (
     SELECT
         sku, source, event_time_ms,
         in_base_units(coalesce(quantity, variance), base_units) AS units,
@@ -34,9 +31,12 @@ sums AS (
             ELSE 5
         END AS period,
         count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines,
-        sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
         min(event_time_ms) AS first_seen_ms
     FROM counted GROUP BY sku, source, period
+),
+stocktakes AS (
+    SELECT sku, sum(abs(units)) AS deviation, sum(book_units) AS book_units
+    FROM counted WHERE source = 'cycle-counts' AND event_time_ms >= $start_ms AND book_units IS NOT NULL GROUP BY sku
 ),
 totals AS (
     SELECT
@@ -46,8 +46,6 @@ totals AS (
         coalesce(sum(units) FILTER (source = 'returns' AND period > 0), 0) AS units_returned,
         coalesce(sum(normalized_lines) FILTER (source = 'orders' AND period > 0), 0) AS normalized_lines,
         coalesce(sum(units) FILTER (source = 'cycle-counts' AND period > 0), 0) AS variance_units,
-        sum(deviation) FILTER (source = 'cycle-counts' AND period > 0) AS deviation,
-        sum(book_units) FILTER (source = 'cycle-counts' AND period > 0) AS book_units,
         sum(lines) FILTER (source = 'orders' AND period > 1) AS block_lines,
         sum(lines::HUGEINT * lines) FILTER (source = 'orders' AND period > 1) AS block_lines_squared
     FROM sums GROUP BY sku HAVING max(period) > 0
@@ -56,7 +54,8 @@ ranked AS (
     SELECT
         *, units_ordered - units_returned AS net_units,
         -- With n blocks and their lines c: population deviation / mean = sqrt(n * sum(c * c) - sum(c) * sum(c)) / sum(c).
-        sqrt((len($block_starts_ms) * block_lines_squared - block_lines * block_lines)::DOUBLE) / block_lines::DOUBLE AS demand_cv,
+        sqrt((len($block_starts_ms) * block_lines_squared - block_lines * block_lines)::DOUBLE) / block_lines::DOUBLE
+            AS demand_cv,
         sum(normalized_lines) OVER () AS site_lines,
         coalesce(sum(normalized_lines) OVER (
             ORDER BY normalized_lines DESC, units_ordered - units_returned DESC, sku
@@ -81,4 +80,4 @@ SELECT
     CASE WHEN book_units > 0 THEN greatest(0, 1 - deviation::DOUBLE / book_units::DOUBLE) END AS inventory_accuracy,
     first_seen_ms, $as_of_ms - first_seen_ms < $provisional_ms AS provisional,
     $coverage::DOUBLE AS coverage, $run_id AS run_id
-FROM ranked ORDER BY sku;
+FROM ranked LEFT JOIN stocktakes USING (sku) ORDER BY sku;

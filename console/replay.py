@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from time import time_ns
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
 
 from console.dead_letters import REPLAYED, LetterFilter, read_letters, replayed_ids
+from console.errors import CommandFailed
 from console.progress import Meter
 from console.who import who
 from runtime.connections import transactional_producer
@@ -45,7 +47,7 @@ async def replay(settings: Settings, wanted: LetterFilter, *, why: str = "", dry
     Letters that arrive meanwhile are left for the next time. After a crash, run it again.
 
     Raises:
-        ProducerFenced: another replay has taken over; what was committed is not sent again.
+        CommandFailed: another replay has taken over; what was committed is not sent again.
         KafkaError: the broker refused, or the outcome is unknown; running again is safe.
     """
     if dry_run:
@@ -59,6 +61,10 @@ async def replay(settings: Settings, wanted: LetterFilter, *, why: str = "", dry
     try:
         await producer.start()
         return await _Replay(settings, wanted, producer, why).run()
+    except ProducerFenced:
+        raise CommandFailed(
+            "another replay has taken over; run this one again to send what that one does not"
+        ) from None
     finally:
         await producer.stop()
 
@@ -109,12 +115,9 @@ class _Replay:
 
     async def _post(self, producer: AIOKafkaProducer, letter: DeadLetter) -> list[asyncio.Future]:
         """Hand the record and its audit-log entry to the producer; the futures are done once the broker has them."""
+        chain = Chain(letter.attempts, letter.root, letter.first_failed_at).to_headers()
         record = await producer.send(
-            letter.topic,
-            letter.value,
-            key=letter.key,
-            partition=letter.partition,
-            headers=[*letter.headers, *Chain(letter.attempts, letter.root, letter.first_failed_at).to_headers()],
+            letter.topic, letter.value, key=letter.key, partition=letter.partition, headers=[*letter.headers, *chain]
         )
         entry = AuditEntry(
             at=time_ns() // 1_000_000,
@@ -128,4 +131,5 @@ class _Replay:
                 "attempts": str(letter.attempts),
             },
         )
-        return [record, await producer.send(self._settings.topics.name(TopicRole.AUDIT_LOG), encode(entry))]
+        audit_log = self._settings.topics.name(TopicRole.AUDIT_LOG)
+        return [record, await producer.send(audit_log, encode(entry))]

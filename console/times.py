@@ -1,10 +1,9 @@
-"""Times as people write and read them: ISO 8601 durations, RFC 3339 instants. Milliseconds of UTC inside."""
+"""Times as people write and read them: ISO 8601 durations, RFC 3339 instants. UTC milliseconds inside."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from console.errors import UsageError
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from schemas.instants import parse_rfc3339, rfc3339
 
 
 def parse_duration(option: str, text: str) -> timedelta:
@@ -31,17 +30,13 @@ def parse_instant(option: str, text: str) -> int:
         UsageError: it is no RFC 3339 instant, or has no offset; names the option.
     """
     try:
-        instant = datetime.fromisoformat(text)
+        return parse_rfc3339(text)
     except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise UsageError(f"{option} {text!r}: write an instant with its offset, such as 2011-06-01T00:00:00+01:00")
-    return (instant - _EPOCH) // timedelta(milliseconds=1)
+        raise UsageError(
+            f"{option} {text!r}: write an instant with its offset, such as 2011-06-01T00:00:00+01:00"
+        ) from None
 
 
 def instant_text(at_ms: int | None) -> str:
-    """An instant as RFC 3339 in UTC, without a fraction where it has none; empty for None."""
-    if at_ms is None:
-        return ""
-    instant = _EPOCH + timedelta(milliseconds=at_ms)
-    return instant.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds").replace("+00:00", "Z")
+    """An instant as RFC 3339 in UTC; empty for None."""
+    return "" if at_ms is None else rfc3339(at_ms)

@@ -26,7 +26,8 @@ EXPLANATIONS = (
     ),
     (r"DO NOT MATCH THE HASHES", "a package is not the one that was locked; it was not installed"),
     (r"No space left on device", "the disk is full"),
-    (r"No matching distribution found", "a locked package is not to be had for this Python and platform"),
+    (r"\(from versions: none\)", "the package index did not answer, or has nothing for this Python and platform"),
+    (r"No matching distribution found", "the package index does not have what is locked for this Python and platform"),
 )
 
 

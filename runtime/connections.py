@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -18,6 +19,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 5.0  # it cannot be interrupted, and a worker that waits for Kafka must end within 10 s
 
 
 def aiokafka_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def probe(kafka: KafkaSettings) -> None:
     Raises:
         KafkaException: they do not answer.
     """
-    admin_client(kafka).list_topics(timeout=REQUEST_TIMEOUT_S)
+    admin_client(kafka).list_topics(timeout=PROBE_TIMEOUT_S)
 
 
 def reader(kafka: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
@@ -74,6 +76,27 @@ def reader(kafka: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
         "max_partition_fetch_bytes": 4 << 20,
     }
     return AIOKafkaConsumer(**aiokafka_options(kafka), **{**defaults, **options})
+
+
+@asynccontextmanager
+async def reading(kafka: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started `reader` that is stopped at the end."""
+    consumer = reader(kafka, **options)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await stop_consumer(consumer)
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer. aiokafka lets the cancellation of its own task out if that had not begun; ours still counts."""
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
 
 
 def transactional_producer(kafka: KafkaSettings, transactional_id: str, **options: Any) -> AIOKafkaProducer:

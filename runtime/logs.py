@@ -7,9 +7,9 @@ import structlog
 
 from runtime.settings import LogSettings
 
-#: aiokafka retries these by itself; see the notes on transactions in ARCHITECTURE.md.
+#: aiokafka retries by itself, many times a second, and logs each time. The workers say themselves when Kafka is away.
 _QUIET = {
-    "aiokafka": logging.ERROR,
+    "aiokafka": logging.CRITICAL,
     "faust": logging.WARNING,
     "mode": logging.ERROR,
     "streams.fetch_lane": logging.WARNING,  # Faust's consumer service logs under the name of our class
@@ -26,7 +26,10 @@ def configure_logs(settings: LogSettings) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(),
+        exception_formatter=structlog.dev.plain_traceback,  # the default prints local variables: passwords among them
+    )
     if settings.format == "json":
         shared.append(structlog.processors.format_exc_info)
         last = structlog.processors.JSONRenderer()

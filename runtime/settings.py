@@ -208,7 +208,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
     state_dir: Path = Path("velocity-state")
-    worker_id: str = Field(default_factory=socket.gethostname, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+    worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     sites_file: Path | None = None
     default_time_zone: Zone = "UTC"
     sku_pattern: str | None = None  # short for intake.sku_pattern

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client, reader
+from runtime.connections import REQUEST_TIMEOUT_S, admin_client, reading
 from runtime.settings import KafkaSettings
 
 POLL_MS = 500
@@ -19,13 +19,9 @@ async def end_offsets(kafka: KafkaSettings, topic: str, *, isolation: str = "rea
         KeyError: the topic does not exist.
     """
     partitions = [TopicPartition(topic, number) for number in await asyncio.to_thread(partitions_of, kafka, topic)]
-    consumer = reader(kafka, isolation_level=isolation)
-    await consumer.start()
-    try:
+    async with reading(kafka, isolation_level=isolation) as consumer:
         ends = await consumer.end_offsets(partitions)
         return {tp.partition: end for tp, end in ends.items()}
-    finally:
-        await consumer.stop()
 
 
 def partitions_of(kafka: KafkaSettings, topic: str) -> list[int]:
@@ -53,9 +49,7 @@ async def read_topic(
     if ends is None:
         ends = await end_offsets(kafka, topic, isolation="read_uncommitted")
     wanted = {TopicPartition(topic, partition): end for partition, end in ends.items()}
-    consumer = reader(kafka)
-    await consumer.start()
-    try:
+    async with reading(kafka) as consumer:
         consumer.assign(list(wanted))
         await consumer.seek_to_beginning()
         for tp in wanted:
@@ -69,5 +63,3 @@ async def read_topic(
             for tp in list(wanted):
                 if await consumer.position(tp) >= wanted[tp]:
                     del wanted[tp]
-    finally:
-        await consumer.stop()

@@ -68,4 +68,3 @@ def parse_coefficient_key(key: str) -> tuple[str, str, str]:
     """
     site_id, horizon, sku = key.split("/", 2)
     return site_id, horizon, sku
-

@@ -19,7 +19,8 @@ FACTOR_LIMIT = 1_000_000
 FACTOR_DECIMALS = 6
 
 #: UTC milliseconds; years 1970 to 2999, as for events.
-Instant = Annotated[int, msgspec.Meta(ge=0, lt=32_503_680_000_000)]
+INSTANT_LIMIT = 32_503_680_000_000
+Instant = Annotated[int, msgspec.Meta(ge=0, lt=INSTANT_LIMIT)]
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
@@ -32,7 +33,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbi
         """Key of the record on the reference topic: `kind/id/valid_from`, the parts of the id escaped."""
         since = getattr(self, self.dated_by)
         parts = (quote(str(getattr(self, name) or ""), safe="") for name in self.identity)
-        return "/".join((self.__struct_config__.tag or "", *parts, "" if since is None else rfc3339(since)))
+        return "/".join((str(self.__struct_config__.tag), *parts, "" if since is None else rfc3339(since)))
 
 
 class Item(_Record, frozen=True, kw_only=True, tag="item"):

@@ -17,6 +17,7 @@ from schemas.records import Window
 reset_tzpath(())  # zones from the pinned tzdata package, never from the host: a replay must cut time as before
 
 DAY_MS = 86_400_000
+_REMEMBERED_DAYS = 4_096  # bounds the memory of a grid whose events are of any year
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -53,8 +54,8 @@ class WindowSpec:
 
     @property
     def longest_ms(self) -> int:
-        """An upper bound on the length of a window: a local one may gain hours from a DST change."""
-        return self.size_ms or DAY_MS + 3 * 3_600_000
+        """An upper bound on the length of a window: a local one may gain hours when clocks are put back."""
+        return self.size_ms or DAY_MS + 7 * 3_600_000  # seven: Antarctica/Vostok in 1994
 
 
 def _parse_size(text: str) -> int:
@@ -108,13 +109,17 @@ class WindowGrid:
         return windows
 
     def _starts_around(self, day: date) -> list[int]:
-        """Starts of the windows of the day before, the day, and the day after; strictly ascending."""
+        """Starts of the windows of a day and of two days on either side; strictly ascending.
+
+        Two, because the neighbour may not do: where clocks go back across midnight (America/St_Johns until 2011) the
+        next day has begun already while it is once more this day, and Pacific/Apia skipped the whole of 2011-12-30.
+        """
         if day not in self._days:
-            days = [day + timedelta(days=delta) for delta in (-1, 0, 1)]
+            if len(self._days) == _REMEMBERED_DAYS:
+                self._days.clear()
+            days = [day + timedelta(days=delta) for delta in range(-2, 3)]
             # Two boundaries inside one DST gap resolve to instants that may meet: an empty window is none.
-            self._days[day] = sorted(
-                {local_instant(d, wall, self.zone) for d in days for wall in self.spec.boundaries}
-            )
+            self._days[day] = sorted({local_instant(d, wall, self.zone) for d in days for wall in self.spec.boundaries})
         return self._days[day]
 
 

@@ -10,9 +10,11 @@ import faust
 import structlog
 from aiohttp import web
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 
 from runtime.backlog import batch_backlog
-from runtime.connections import probe, reader, until_connected
+from runtime.connections import probe, reading, until_connected
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.settings import Settings, milliseconds
 from runtime.sites import site_windows
@@ -120,11 +122,13 @@ async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
     app.finalize()
     helpers = [
         asyncio.create_task(work)
-        for work in (_tick(worker), _follow_control(bench.settings, worker), _watch(bench), _follow_app(app))
+        for work in (_follow_app(app), _tick(worker), _follow_control(bench.settings, worker), _watch(bench, health))
     ]
     try:
-        await app.start()
         return await _until_end(worker, stop, helpers)
+    except Exception as error:
+        log.error("failed", error=repr(error))
+        raise
     finally:
         await worker.finish()
         for helper in helpers:
@@ -144,6 +148,8 @@ async def _until_end(worker: StreamWorker, stop: asyncio.Event, helpers: list[as
         log.error("stopping", exit_code=code, reason=reason)
         return code
     for helper in helpers:
+        if helper.cancelled():
+            raise RuntimeError(f"{helper.get_coro().__qualname__} was cancelled from within a library")
         if helper.done():
             helper.result()  # raises what ended it
     log.info("stopping", drained=worker.drains.stop)
@@ -151,7 +157,8 @@ async def _until_end(worker: StreamWorker, stop: asyncio.Event, helpers: list[as
 
 
 async def _follow_app(app: faust.App) -> None:
-    """Raise what crashed Faust."""
+    """Start Faust, and raise what crashed it."""
+    await app.start()
     while not app.should_stop:  # noqa: ASYNC110
         await asyncio.sleep(0.5)
     raise RuntimeError(f"Faust ended: {app.crash_reason!r}")
@@ -166,31 +173,45 @@ async def _tick(worker: StreamWorker) -> None:
 async def _follow_control(settings: Settings, worker: StreamWorker) -> None:
     """Feed the control topic to the worker, from its start: a request may be older than this worker."""
     topic = settings.topics.name(TopicRole.CONTROL)
-    live_from = (await end_offsets(settings.kafka, topic))[0]
-    consumer = reader(settings.kafka)
-    await consumer.start()
-    try:
+    live_from: int | None = None
+    while True:
+        try:
+            if live_from is None:
+                live_from = (await end_offsets(settings.kafka, topic))[0]
+            await _apply_control(settings, topic, worker, live_from)
+        except (KafkaError, KafkaException) as error:
+            log.warning("control topic cannot be read; trying again", error=repr(error))
+            await asyncio.sleep(WATCH_S)
+
+
+async def _apply_control(settings: Settings, topic: str, worker: StreamWorker, live_from: int) -> None:
+    async with reading(settings.kafka) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
         async for record in consumer:
             worker.drains.apply(decode(record.value or b"", ControlRecord), live=record.offset >= live_from)
-    finally:
-        await consumer.stop()
 
 
-async def _watch(bench: Workbench) -> None:
-    """Watch what fetching must wait for: the store, and the batch workers' backlog."""
-    stream, pressure = bench.settings.stream, bench.pressure
+async def _watch(bench: Workbench, health: Health) -> None:
+    """Watch what fetching must wait for: the store, the brokers, and the batch workers' backlog."""
+    pressure = bench.pressure
     while True:
         try:
             await asyncio.to_thread(bench.store.check)
             pressure.lift("store")
         except StoreUnavailable as error:
             pressure.press("store", str(error))
-        backlog = await asyncio.to_thread(batch_backlog, bench.settings)
-        if backlog is not None and backlog > stream.max_batch_backlog:
-            limit = f"more than max_batch_backlog {stream.max_batch_backlog}"
-            pressure.press("backlog", f"{backlog} manifests wait for the batch workers, {limit}")
-        elif backlog is not None:
-            pressure.lift("backlog")
+        _judge_backlog(await asyncio.to_thread(batch_backlog, bench.settings), bench, health)
         await asyncio.sleep(WATCH_S)
+
+
+def _judge_backlog(backlog: int | None, bench: Workbench, health: Health) -> None:
+    limit = bench.settings.stream.max_batch_backlog
+    if backlog is None:
+        health.raise_reason("kafka", "the brokers do not answer; fetching goes on by itself once they do")
+        return
+    health.clear("kafka")
+    if backlog > limit:
+        bench.pressure.press("backlog", f"{backlog} manifests wait for the batch workers; max_batch_backlog is {limit}")
+    else:
+        bench.pressure.lift("backlog")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import msgspec
 from aiokafka import TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 from confluent_kafka import TopicCollection
 
-from runtime.connections import admin_client, reader
+from runtime.connections import admin_client, reading
 from runtime.refusals import CheckpointRefused, SettingsRefused, SourceRecreated
 from runtime.settings import KafkaSettings
 from runtime.topic_reader import read_topic
@@ -68,19 +69,16 @@ def _agree(record: Frontier, key: str, offset: int, told: CommitMetadata) -> boo
 
 
 async def _read_at(kafka: KafkaSettings, topic: str, offset: int) -> Frontier | None:
-    consumer = reader(kafka, isolation_level="read_uncommitted", auto_offset_reset="none")
-    await consumer.start()
-    try:
-        tp = TopicPartition(topic, 0)
+    tp = TopicPartition(topic, 0)
+    async with reading(kafka, isolation_level="read_uncommitted", auto_offset_reset="none") as consumer:
         consumer.assign([tp])
         consumer.seek(tp, offset)
-        async with asyncio.timeout(READ_TIMEOUT_S):
-            record = await consumer.getone(tp)
-        return decode(record.value or b"", Frontier) if record.offset == offset else None
-    except (TimeoutError, msgspec.DecodeError):
-        return None
-    finally:
-        await consumer.stop()
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                record = await consumer.getone(tp)
+            return decode(record.value or b"", Frontier) if record.offset == offset else None
+        except (OffsetOutOfRangeError, msgspec.DecodeError):
+            return None
 
 
 async def _newest(kafka: KafkaSettings, topic: str, key: str) -> Frontier | None:

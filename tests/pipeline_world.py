@@ -175,30 +175,29 @@ class PipelineWorld:
                 "enable.auto.commit": False,
                 "isolation.level": isolation,
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
                 "fetch.queue.backoff.ms": 2,
             }
         )
         try:
-            metadata = consumer.list_topics(topic, timeout=10).topics[topic]
-            found: list[Any] = []
-            for partition in sorted(metadata.partitions):
-                found += self._read_partition(consumer, TopicPartition(topic, partition))
-            return found
+            partitions = sorted(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+            return self._read_to_ends(consumer, topic, partitions)
         finally:
             consumer.close()
 
     @staticmethod
-    def _read_partition(consumer: Consumer, tp: TopicPartition) -> list[Any]:
-        consumer.assign([TopicPartition(tp.topic, tp.partition, OFFSET_BEGINNING)])
-        found: list[Any] = []
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            for message in consumer.consume(1000, timeout=0.2):
+    def _read_to_ends(consumer: Consumer, topic: str, partitions: list[int]) -> list[Any]:
+        found: dict[int, list[Any]] = {partition: [] for partition in partitions}
+        unread, deadline = set(partitions), time.monotonic() + 30
+        while unread and time.monotonic() < deadline:
+            for message in consumer.consume(10_000, timeout=0.05):
                 if message.error() is None:
-                    found.append(message)
+                    found[message.partition()].append(message)
                 elif message.error().code() == KafkaError._PARTITION_EOF:
-                    return found
-        raise AssertionError(f"{tp.topic}/{tp.partition} could not be read to its end")
+                    unread.discard(message.partition())
+        assert not unread, f"{topic}: partitions {unread} could not be read to their ends"
+        return [message for partition in partitions for message in found[partition]]
 
     def manifests(self) -> list[Manifest]:
         """All manifests."""

@@ -54,6 +54,8 @@ def settings_of(ctx: typer.Context, *, with_topics: bool = False) -> "Settings":
         TopicRefused: `with_topics` is wanted, and one is missing.
         KafkaException: the brokers do not answer.
     """
+    import logging
+
     from console.configuration import load_settings
     from runtime.logs import configure_logs
     from runtime.settings import LogSettings
@@ -61,6 +63,7 @@ def settings_of(ctx: typer.Context, *, with_topics: bool = False) -> "Settings":
     options = options_of(ctx)
     settings = load_settings(options.sets, options.config)
     configure_logs(LogSettings(format=settings.log.format, level="warning"))
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # complains of futures whose error we reported otherwise
     if with_topics:
         _require_topics(settings)
     return settings

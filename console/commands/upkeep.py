@@ -7,6 +7,7 @@ import typer
 
 from console import screen
 from console.commands import Json, settings_of
+from console.errors import CommandFailed
 
 if TYPE_CHECKING:
     from console.audit_run import AuditReport
@@ -95,3 +96,37 @@ def gc(
         screen.remark(f"{len(swept.kept):,} files are kept: their checkpoints are not committed yet")
     if swept.foreign:
         screen.remark(f"{len(swept.foreign):,} files are no batches and were left alone, such as {swept.foreign[0]}")
+
+
+def doctor(ctx: typer.Context, json: Json = False) -> None:
+    """Check what the system needs here: settings, store, Kafka, topics, workers. Exit 1 if something cannot work.
+
+    \b
+    Example:
+      velocity doctor
+    """
+    from console.doctor import Grade, examine
+
+    checks = asyncio.run(examine(settings_of(ctx)))
+    if json:
+        screen.say_json(checks)
+    else:
+        screen.say_table(("", "what", "found"), [(check.grade.value, check.name, check.found) for check in checks])
+        for check in checks:
+            if check.advice:
+                screen.say(f"{check.name}: {check.advice}", style="yellow")
+    raise typer.Exit(1 if any(check.grade is Grade.FAIL for check in checks) else 0)
+
+
+def bench(ctx: typer.Context) -> None:
+    """Measure this machine: consumers, the stream worker, the batch stage, a recalculation. From a source checkout.
+
+    \b
+    Example:
+      velocity bench --json
+    """
+    try:
+        from benchmarks.run import main
+    except ImportError as error:
+        raise CommandFailed(f"the benchmarks come with the source checkout, not with the package ({error})") from error
+    raise typer.Exit(main(ctx.args))

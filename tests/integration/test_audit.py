@@ -296,12 +296,10 @@ def test_a_manifest_without_a_checkpoint_is_named(stage: Stage) -> None:
 def test_a_batch_that_is_not_what_its_manifest_says_is_named(stage: Stage) -> None:
     """Size and SHA-256 fit, the content does not: only the deep audit can see that."""
     manifest = stage.manifests[0]
-    other = next(
-        m for m in stage.manifests if m.site_id != manifest.site_id and m.record_count == manifest.record_count
-    )
-    forged = structs.replace(
-        manifest, batch_id="forged", path=other.path, bytes=other.bytes, sha256=other.sha256, checkpoint_seq=1
-    )
+    other = next(m for m in stage.manifests if m.site_id != manifest.site_id)
+    content = {"bytes": other.bytes, "sha256": other.sha256, "path": "orders/forged.avro"}
+    forged = structs.replace(manifest, batch_id="forged", **content)
+    shutil.copy(stage.file(other), stage.file(forged))
     asyncio.run(stage.send(TopicRole.BATCHES, manifest.site_id, encode(forged)))
     report = audit(stage.settings, deep=True)
     assert "sites: the manifest says" in problems(report)

@@ -1,4 +1,7 @@
-"""How much is drawn: `quick` for every run, and the same each time; `thorough` with HYPOTHESIS_PROFILE=thorough."""
+"""How much Hypothesis draws: `quick` in every run, the same each time; `thorough` by hand, something new each time.
+
+HYPOTHESIS_PROFILE=thorough pytest tests/properties --timeout=0 --hypothesis-show-statistics
+"""
 
 import os
 

@@ -81,13 +81,14 @@ def test_a_record_that_moves_m_starts_the_quiet_time_again() -> None:
     assert clock.wants_probe(NOON + MINUTE + 59 * SECOND)
 
 
-def test_a_late_record_does_not_start_it_again() -> None:
+@pytest.mark.parametrize("behind", [0, 1, HOUR])
+def test_a_record_that_is_no_later_than_m_does_not_start_it_again(behind: int) -> None:
     """
     M ── 59 s ── . ──?
     """
     clock = seen()
     assert not clock.wants_probe(NOON)
-    clock.observe(NOON - HOUR)
+    clock.observe(NOON - behind)
     assert clock.wants_probe(NOON + MINUTE)
 
 

@@ -1,0 +1,199 @@
+"""All that a batch worker knows, in one DuckDB file, its Kafka offsets included. Calls block; threads may share it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+
+from batcher import catalogue, facts, outbox, reference, runs
+from batcher.database_file import DatabaseFile
+from batcher.facts import InsertResult, Load
+from batcher.outbox import OutboxRow
+from batcher.reference import ReferenceChange
+from batcher.runs import Run
+from batcher.velocity import Calculator
+from runtime.settings import Settings
+from schemas.records import Manifest, Window
+from schemas.reference import ReferenceRecord
+from schemas.topics import TopicRole
+from schemas.windows import SiteWindows
+
+
+class Database:
+    """Batches, facts, reference data, results and outbox of the sites that this worker owns.
+
+    A method that changes something is a transaction of its own, or part of the `transaction` around it.
+    """
+
+    def __init__(self, file: DatabaseFile, settings: Settings, windows: SiteWindows) -> None:
+        self._file = file
+        self._windows = windows
+        self._batches_topic = settings.topics.name(TopicRole.BATCHES)
+        self._require_known_items = settings.velocity.require_known_items
+        self._calculator = Calculator(windows, settings.velocity)
+
+    @classmethod
+    def open(cls, path: Path, settings: Settings, windows: SiteWindows) -> Self:
+        """Open the file, or create it; one of an older version is brought up to date.
+
+        Raises:
+            DatabaseRefused: another process has it open, it is no such file, or a newer version wrote it.
+        """
+        return cls(DatabaseFile.open(path, settings.batch), settings, windows)
+
+    def close(self) -> None:
+        """Wait for the transaction in hand, then close the file."""
+        self._file.close()
+
+    def interrupt(self) -> None:
+        """Let whatever is running fail with `duckdb.InterruptException`."""
+        self._file.interrupt()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done within is committed together, or, after an exception, not at all."""
+        with self._file.writing():
+            yield
+
+    # -- offsets, sites, batches ---------------------------------------------------------------------------------------
+
+    def offsets(self) -> dict[tuple[str, int], int]:
+        """(topic, partition) → the next offset to consume."""
+        with self._file.reading() as connection:
+            return catalogue.offsets(connection)
+
+    def set_offset(self, topic: str, partition: int, next_offset: int) -> None:
+        """Remember the next offset to consume."""
+        with self._file.writing() as connection:
+            catalogue.set_offset(connection, topic, partition, next_offset)
+
+    def sites(self) -> dict[str, int]:
+        """Every site that a batch named, sorted, and the partition of the batches topic that it comes from."""
+        with self._file.reading() as connection:
+            return catalogue.sites(connection)
+
+    def known_batch(self, batch_id: str) -> bool:
+        """Whether the batch was inserted."""
+        with self._file.reading() as connection:
+            return bool(catalogue.known_batches(connection, [batch_id]))
+
+    def batches(self, site_id: str | None = None) -> pa.Table:
+        """The catalogue of a site or of all: see `catalogue.batches`."""
+        with self._file.reading() as connection:
+            return catalogue.batches(connection, site_id)
+
+    def insert_batch(self, manifest: Manifest, rows: pa.Table, partition: int, offset: int) -> InsertResult:
+        """Insert one batch: see `Load` and `InsertResult`.
+
+        Raises:
+            BatchContradictsManifest: the manifest announces another number of rows.
+        """
+        return self.insert_batches([Load(manifest, rows, partition, offset)])[0]
+
+    def insert_batches(self, loads: Sequence[Load]) -> list[InsertResult]:
+        """Insert batches as one set, each once by its `batch_id`; results in the order of `loads`."""
+        with self._file.writing() as connection:
+            return facts.insert(connection, loads, require_known_items=self._require_known_items)
+
+    def forget_partition(self, partition: int) -> None:
+        """Remove all that is known of the sites of a partition of the batches topic, before it is consumed anew."""
+        with self._file.writing() as connection:
+            catalogue.forget_partition(connection, self._batches_topic, partition)
+
+    # -- facts ---------------------------------------------------------------------------------------------------------
+
+    def first_event_time(self, site_id: str) -> int | None:
+        """Event time of the site's first fact, held ones included; None without one."""
+        with self._file.reading() as connection:
+            return facts.first_event_time(connection, site_id)
+
+    def held(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
+        """Held facts: see `facts.held`."""
+        with self._file.reading() as connection:
+            return facts.held(connection, site_id, row_limit, require_known_items=self._require_known_items)
+
+    def conflicts(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
+        """Bodies that do not count: see `facts.conflicts`."""
+        with self._file.reading() as connection:
+            return facts.conflicts(connection, site_id, row_limit)
+
+    def fact_statistics(self) -> pa.Table:
+        """Facts, held ones and conflicts per site and source: see `facts.statistics`."""
+        with self._file.reading() as connection:
+            return facts.statistics(connection, require_known_items=self._require_known_items)
+
+    # -- reference data and completeness -------------------------------------------------------------------------------
+
+    def apply_reference(self, records: Iterable[ReferenceRecord]) -> ReferenceChange:
+        """Store reference records; facts are converted by them from now on."""
+        with self._file.writing() as connection:
+            return reference.apply(connection, records)
+
+    def set_complete(self, site_id: str, windows: Iterable[Window]) -> None:
+        """Windows of the site are complete, once and for all."""
+        with self._file.writing() as connection:
+            catalogue.set_complete(connection, site_id, windows)
+
+    def complete_count(self, site_id: str, start_ms: int, end_ms: int) -> int:
+        """How many windows of the site that intersect `[start_ms, end_ms)` are complete."""
+        windows = self._windows.grid_of(site_id).windows_between(start_ms, end_ms)
+        with self._file.reading() as connection:
+            return catalogue.complete_among(connection, site_id, windows)
+
+    def complete_span(self, site_id: str) -> Window | None:
+        """From the start of the site's earliest complete window to the end of its latest; None without one."""
+        with self._file.reading() as connection:
+            return catalogue.complete_span(connection, site_id)
+
+    def latest_complete_end(self, site_id: str) -> int | None:
+        """End of the site's latest complete window; None without one."""
+        span = self.complete_span(site_id)
+        return span.end if span else None
+
+    # -- velocity ------------------------------------------------------------------------------------------------------
+
+    def calculate(
+        self, site_id: str, as_of_ms: int, horizon: str = "rolling_30d", *, trigger: str, now_ms: int, newest: bool
+    ) -> Run:
+        """Calculate a site's velocity, once per set of inputs; if `newest`, what it changes goes to the outbox.
+
+        Raises:
+            ValueError: there is no such horizon.
+        """
+        with self._file.writing() as connection:
+            run = self._calculator.calculate(connection, site_id, as_of_ms, horizon, trigger, now_ms)
+            partition = catalogue.sites(connection).get(site_id)
+            if newest and partition is not None:  # a site that no batch named has nothing to publish
+                outbox.publish(connection, run, partition, self._calculator.provisional_ms)
+            return run
+
+    def runs(self, site_id: str | None = None, row_limit: int | None = None) -> list[Run]:
+        """Runs of a site or of all, the latest calculation first."""
+        with self._file.reading() as connection:
+            return runs.find_all(connection, site_id, row_limit)
+
+    def results(
+        self, site_id: str | None = None, as_of_ms: int | None = None, horizon: str = "rolling_30d"
+    ) -> pa.Table:
+        """Coefficients of a site or of all, of one `as_of` or of each site's newest: see `runs.results`."""
+        with self._file.reading() as connection:
+            return runs.results(connection, site_id, as_of_ms, horizon)
+
+    # -- outbox --------------------------------------------------------------------------------------------------------
+
+    def outbox(self, partition: int, row_limit: int) -> list[OutboxRow]:
+        """The next records for the coefficients topic, from sites of a partition of the batches topic."""
+        with self._file.reading() as connection:
+            return outbox.pending(connection, partition, row_limit)
+
+    def acknowledge_outbox(self, partition: int, up_to: int) -> None:
+        """Records of the partition up to and including the one with `seq` `up_to` were published."""
+        with self._file.writing() as connection:
+            outbox.acknowledge(connection, partition, up_to)
+
+    def set_baseline(self, partition: int, values: Mapping[str, bytes | None]) -> None:
+        """What the coefficients topic holds of the partition's sites: the outbox becomes the difference from there."""
+        with self._file.writing() as connection:
+            outbox.set_baseline(connection, partition, values, self._calculator.provisional_ms)

@@ -1,0 +1,135 @@
+"""The DuckDB file of a batch worker: one connection that writes, a transaction at a time, and cursors that read.
+
+What reads sees what is committed; what a transaction has done is seen by its own thread alone before that. A commit is
+on disk when it returns.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+
+from batcher.queries import Connection, load_queries
+from runtime.refusals import Refusal
+from runtime.settings import BatchSettings
+
+#: Each takes the schema from one version to the next.
+_STEPS = tuple(load_queries("schema").values())
+#: Views and macros, in an order in which each knows those that it uses.
+_DEFINITIONS = tuple(
+    query
+    for stem in ("units", "facts", "runs", "outbox")
+    for name, query in load_queries(stem).items()
+    if name.startswith("define_")
+)
+
+
+class DatabaseRefused(Refusal):
+    """The file cannot be used by this process."""
+
+
+class DatabaseFile:
+    """An open file."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Use `open`."""
+        self._connection = connection
+        self._writer = connection.cursor()
+        self._at_work: set[Connection] = {self._writer}
+        self._lock = threading.RLock()
+        self._owner: int | None = None  # the thread whose transaction is open
+
+    @classmethod
+    def open(cls, path: Path, settings: BatchSettings) -> Self:
+        """Open the file, or create it; one of an older version is brought up to date.
+
+        Raises:
+            DatabaseRefused: another process has it open, it is no such file, or a newer version wrote it.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            connection = duckdb.connect(path, config=_config(settings))
+        except duckdb.Error as error:
+            raise DatabaseRefused(f"{path} cannot be opened: {error}") from error
+        try:
+            _bring_up_to_date(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection)
+
+    def close(self) -> None:
+        """Wait for the transaction in hand, then close the file."""
+        with self._lock:
+            self._writer.close()
+            self._connection.close()
+
+    def interrupt(self) -> None:
+        """Let whatever is running fail with `duckdb.InterruptException`."""
+        for connection in tuple(self._at_work):
+            connection.interrupt()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction: all that is done within is committed together, or, after an exception, not at all.
+
+        Another one of the same thread within it is part of it: no exception may be caught between the two.
+        """
+        with self._lock:
+            if self._owner is not None:
+                yield self._writer
+                return
+            self._writer.begin()
+            self._owner = threading.get_ident()
+            try:
+                yield self._writer
+                self._writer.commit()
+            except BaseException:
+                with suppress(duckdb.Error):  # a commit that failed has left nothing to roll back
+                    self._writer.rollback()
+                raise
+            finally:
+                self._owner = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """What is committed; within the same thread's transaction, what is there."""
+        if self._owner == threading.get_ident():
+            yield self._writer
+            return
+        with self._connection.cursor() as cursor:
+            self._at_work.add(cursor)
+            try:
+                yield cursor
+            finally:
+                self._at_work.discard(cursor)
+
+
+def _config(settings: BatchSettings) -> dict[str, Any]:
+    return {
+        "TimeZone": "UTC",
+        "memory_limit": settings.memory_limit,
+        "preserve_insertion_order": False,  # a query that an order matters to says so
+        "autoinstall_known_extensions": False,
+        "python_enable_replacements": False,  # a Python variable is never taken for a table
+        **({"threads": settings.threads} if settings.threads else {}),
+    }
+
+
+def _bring_up_to_date(connection: Connection, path: Path) -> None:
+    """Take the steps of the schema that are missing, and define views and macros as this program has them."""
+    connection.begin()
+    known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'meta'").fetchall()
+    rows = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall() if known else []
+    version = int(rows[0][0]) if rows else 0
+    if version > len(_STEPS):
+        raise DatabaseRefused(f"{path} has version {version}, but this program knows {len(_STEPS)}: use a newer one")
+    for step in _STEPS[version:]:
+        connection.execute(step.sql)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', $version)", {"version": str(len(_STEPS))})
+    for definition in _DEFINITIONS:
+        connection.execute(definition.sql)
+    connection.commit()

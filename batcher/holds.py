@@ -1,0 +1,75 @@
+"""Batches that cannot be loaded: why, since how often, and when to try again. Pure: `now` is passed in, in seconds.
+
+A batch that is missing or damaged holds its site: no window of the site completes, nothing of it is calculated, until
+the batch is loaded. It is retried for ever and never skipped. Other sites, also of the same partition, go on.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+LONGEST_BACKOFF_S = 30.0
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(slots=True)
+class Hold:
+    """Why a batch of a site cannot be loaded, how often that was tried, and when it will be again."""
+
+    site_id: str
+    reason: str
+    attempts: int
+    retry_at: float
+
+
+class Holds(Generic[K]):
+    """Batches on hold, by whatever tells them apart."""
+
+    def __init__(self, backoff_s: float) -> None:
+        self._backoff_s = backoff_s
+        self._holds: dict[K, Hold] = {}
+        self._retrying: set[K] = set()
+
+    def hold(self, key: K, site_id: str, reason: str, now: float) -> Hold:
+        """An attempt failed; the next one is later by twice as much."""
+        attempts = self._holds[key].attempts + 1 if key in self._holds else 1
+        delay = min(LONGEST_BACKOFF_S, self._backoff_s * 2 ** min(attempts - 1, 10))
+        self._retrying.discard(key)
+        self._holds[key] = Hold(site_id, reason, attempts, now + delay)
+        return self._holds[key]
+
+    def release(self, key: K) -> bool:
+        """The batch is loaded; returns whether it was on hold."""
+        self._retrying.discard(key)
+        return self._holds.pop(key, None) is not None
+
+    def forget(self, gone: Callable[[K], bool]) -> set[str]:
+        """Drop holds that are no longer ours; returns their sites."""
+        keys = [key for key in self._holds if gone(key)]
+        sites = {self._holds[key].site_id for key in keys}
+        for key in keys:
+            self.release(key)
+        return sites
+
+    def due(self, now: float) -> Iterable[K]:
+        """Batches to try again now; each comes once until it is held again or released."""
+        keys = [key for key, hold in self._holds.items() if hold.retry_at <= now and key not in self._retrying]
+        self._retrying.update(keys)
+        return keys
+
+    def reason(self, site_id: str) -> str | None:
+        """Why a site is held; None if it is not."""
+        reasons = [hold.reason for hold in self._holds.values() if hold.site_id == site_id]
+        if not reasons:
+            return None
+        more = f" (and {len(reasons) - 1} more batches)" if len(reasons) > 1 else ""
+        return f"site {site_id} is held: {reasons[0]}{more}"
+
+    @property
+    def sites(self) -> set[str]:
+        """Sites that are held."""
+        return {hold.site_id for hold in self._holds.values()}
+
+    def __len__(self) -> int:
+        return len(self._holds)

@@ -1,0 +1,40 @@
+"""What the batch worker exports, in one place. No SKU is a label; a site is one where an operator has to act on it."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+BATCH_SECONDS = Histogram(
+    "batch_processing_duration_seconds",
+    "From the first file of a group of batches being read to the commit of their facts",
+    buckets=_SECONDS,
+)
+CHUNK_SUCCESS = Gauge(
+    "chunk_success_rate", "Succeeded over attempted chunks of the site's current or last publication", ["site_id"]
+)
+CONCURRENCY = Gauge("concurrency_utilization", "Batch files being read over how many may be, 0 to 1")
+
+FACTS = Counter("velocity_facts_loaded_total", "Facts that were new", ["source"])
+DUPLICATES = Counter("velocity_facts_duplicate_total", "Records whose fact was known", ["source"])
+CONFLICTS = Counter("velocity_facts_conflicting_total", "Records whose id had another body", ["source"])
+BATCHES_LOADED = Counter("velocity_batches_loaded_total", "Batches loaded", ["source", "kind"])
+LOAD_FAILURES = Counter("velocity_batch_load_failures_total", "Attempts to load a batch that failed", ["reason"])
+RUNS = Counter("velocity_runs_total", "Calculations of a site", ["cause"])
+PUBLISHED = Counter("velocity_coefficients_published_total", "Records sent to the coefficients topic")
+PUBLICATION_FAILURES = Counter("velocity_publication_failures_total", "Chunks that could not be published")
+OWNERSHIPS = Counter("velocity_batch_assignments_total", "Partitions of the batches topic taken over")
+
+RECALCULATION_SECONDS = Histogram("velocity_recalculation_seconds", "One calculation of a site", buckets=_SECONDS)
+PUBLISH_SECONDS = Histogram("velocity_publish_seconds", "One transaction of coefficients", buckets=_SECONDS)
+COMPUTE_SECONDS = Histogram("velocity_compute_seconds", "One answer to /api/v1/velocity/compute", buckets=_SECONDS)
+
+OWNED = Gauge("velocity_batch_owned_partitions", "Partitions of the batches topic owned")
+READY = Gauge("velocity_batch_ready_partitions", "Owned partitions that have caught up")
+CATCH_UP = Gauge("velocity_catch_up_remaining_offsets", "Offsets of the batches topic left until caught up")
+QUEUED = Gauge("velocity_load_queue_depth", "Batches that wait to be read")
+HELD_SITES = Gauge("velocity_held_sites", "Sites with a batch that cannot be loaded")
+HELD_BATCHES = Gauge("velocity_held_batches", "Batches that cannot be loaded")
+DUE_SITES = Gauge("velocity_due_sites", "Sites that are due to be calculated")
+LIMIT = Gauge("velocity_read_concurrency_limit", "How many batch files may be read at once now")
+LOOP_LAG = Gauge("velocity_loop_lag_seconds", "By how much the event loop was late")
+MEMORY = Gauge("velocity_resident_memory_bytes", "Resident memory of the worker")

@@ -1,0 +1,75 @@
+"""Who owns what: the members of the batch group, and the addresses at which their APIs answer."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+
+from runtime.connections import REQUEST_TIMEOUT_S, admin_client
+from runtime.settings import KafkaSettings
+
+#: What a member's client id begins with; `host:port` of its API follows.
+CLIENT_PREFIX = "velocity-batch@"
+FRESH_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of the batch group."""
+
+    worker_id: str
+    client_id: str
+    member_id: str
+    partitions: tuple[int, ...]
+
+    @property
+    def url(self) -> str:
+        """Where its API answers."""
+        return f"http://{self.client_id.removeprefix(CLIENT_PREFIX)}"
+
+
+def describe_members(kafka: KafkaSettings) -> list[Member]:
+    """The members of the batch group and their partitions of the batches topic, none while it rebalances. Blocks.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    admin = admin_client(kafka)  # must outlive its futures
+    asked = admin.describe_consumer_groups([kafka.batch_group], request_timeout=REQUEST_TIMEOUT_S)
+    return [
+        Member(
+            found.group_instance_id or found.client_id,
+            found.client_id,
+            found.member_id,
+            tuple(sorted(tp.partition for tp in found.assignment.topic_partitions)),
+        )
+        for found in asked[kafka.batch_group].result().members
+        if found.client_id.startswith(CLIENT_PREFIX)
+    ]
+
+
+class Owners:
+    """The members as they were a moment ago: asking the brokers for every request would be too much."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._members: list[Member] = []
+        self._asked_at = -FRESH_S
+        self._asking = asyncio.Lock()
+
+    async def members(self) -> list[Member]:
+        """All members, by worker id; those known last while the brokers do not answer."""
+        async with self._asking:
+            if time.monotonic() - self._asked_at >= FRESH_S:
+                try:
+                    found = await asyncio.to_thread(describe_members, self._kafka)
+                except KafkaException:
+                    return self._members
+                self._members = sorted(found, key=lambda member: member.worker_id)
+                self._asked_at = time.monotonic()
+            return self._members
+
+    async def owner_of(self, partition: int) -> Member | None:
+        """Who owns a partition; None if nobody does at this moment."""
+        return next((member for member in await self.members() if partition in member.partitions), None)

@@ -1,0 +1,94 @@
+"""The outbox of every ready partition to the coefficients topic, chunk by chunk.
+
+A partition publishes once its sites have been calculated after it was taken over: from then on the outbox is the
+difference between these results and what the topic held, whoever had put it there.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import structlog
+
+from batcher import metrics
+from batcher.agenda import Agenda
+from batcher.database import Database
+from batcher.loading import Loader
+from batcher.outbox import OutboxRow
+from batcher.ownership import Ownership
+from batcher.partition import OwnedPartition
+from batcher.publisher import PublicationRefused, PublisherLost
+from batcher.workbench import Workbench
+from schemas.coefficients import parse_coefficient_key
+
+log = structlog.get_logger(__name__)
+
+CHUNK_RECORDS = 5_000
+POLL_S = 1.0
+
+
+class Publication:
+    """Publishes what calculations leave in the outbox; `results` is set when they may have."""
+
+    def __init__(
+        self, bench: Workbench, agenda: Agenda, ownership: Ownership, loader: Loader, results: asyncio.Event
+    ) -> None:
+        self._bench, self._agenda, self._ownership, self._loader = bench, agenda, ownership, loader
+        self._results = results
+        self._rates = ChunkRates()
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._results.wait()
+            self._results.clear()
+            for owned in list(self._ownership.partitions.values()):
+                if owned.ready and await self._goes_by_the_topic(owned):
+                    await self._publish(owned)
+
+    async def _goes_by_the_topic(self, owned: OwnedPartition) -> bool:
+        """Whether the outbox is the difference from what the topic held when the partition was taken over."""
+        if owned.baseline is None:
+            return True
+        sites = {site.site_id for site in self._agenda.book.of({owned.number})}
+        if sites & (self._agenda.triggers.due_sites - self._loader.holds.sites):
+            return False
+        await self._bench.database.write(Database.set_baseline, owned.number, owned.baseline)
+        owned.baseline = None
+        return True
+
+    async def _publish(self, owned: OwnedPartition) -> None:
+        key = f"publication of partition {owned.number}"
+        while not owned.dropped:
+            rows = await self._bench.database.read(Database.outbox, owned.number, CHUNK_RECORDS)
+            if not rows or owned.dropped:
+                break
+            try:
+                with metrics.PUBLISH_SECONDS.time():
+                    await owned.publisher.publish(rows)
+            except PublicationRefused as error:
+                self._rates.attempted(rows, succeeded=False)
+                self._bench.health.raise_reason(key, f"coefficients cannot be published, trying again: {error}")
+                await asyncio.sleep(self._bench.backoff_s)
+                return
+            except PublisherLost as error:
+                self._rates.attempted(rows, succeeded=False)
+                await self._ownership.lose(owned, error)
+                break
+            self._rates.attempted(rows, succeeded=True)
+            await self._bench.database.write(Database.acknowledge_outbox, owned.number, rows[-1].seq)
+            log.info("published", partition=owned.number, records=len(rows))
+        self._bench.health.clear(key)
+
+
+class ChunkRates:
+    """Per site, the share of chunks that were published since its last publication was through."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[str, int] = {}
+        self._successes: dict[str, int] = {}
+
+    def attempted(self, rows: list[OutboxRow], *, succeeded: bool) -> None:
+        """A chunk was attempted."""

@@ -1,0 +1,97 @@
+"""Coefficients from the outbox to their topic: one Kafka transaction at a time, under the manifests' partition's id.
+
+The worker that took over a partition last has fenced all others, so a stale owner cannot publish.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from runtime.connections import transactional_producer
+from runtime.crash_points import crash_point
+from runtime.settings import Settings
+from schemas.topics import TopicRole
+
+log = structlog.get_logger(__name__)
+
+STOP_S = 2.0
+
+
+class PublicationRefused(Exception):
+    """The transaction was aborted cleanly: the same rows can be sent again."""
+
+
+class PublisherLost(Exception):
+    """Fenced, or the outcome is unknown: the partition must be taken over anew before anything else is published."""
+
+    def __init__(self, why: str, *, fenced: bool) -> None:
+        super().__init__(why)
+        self.fenced = fenced
+
+
+class Publisher:
+    """The transactional producer of one partition of the batches topic. `open` fences every earlier one."""
+
+    def __init__(self, settings: Settings, partition: int) -> None:
+        self._topic = settings.topics.name(TopicRole.COEFFICIENTS)
+        self._timeout_s = settings.kafka.transaction_timeout.total_seconds()
+        self._producer: AIOKafkaProducer = transactional_producer(
+            settings.kafka,
+            f"velocity-batch/{settings.kafka.batch_group}/{partition}",
+            compression_type="lz4",
+            linger_ms=5,
+        )
+
+    async def open(self) -> None:
+        """Fence the former owner and settle its transaction."""
+        await self._producer.start()
+
+    async def close(self) -> None:
+        """Give up the producer; an unfinished transaction is aborted by the next owner or by time."""
+        try:
+            await asyncio.wait_for(self._producer.stop(), timeout=STOP_S)
+        except Exception as error:
+            log.debug("producer did not stop cleanly", error=repr(error))
+
+    async def publish(self, records: Sequence[tuple[str, str | None]]) -> None:
+        """Send keys and values, a tombstone where the value is None: all of them or none.
+
+        Raises:
+            PublicationRefused: aborted; nothing was published.
+            PublisherLost: fenced, or the outcome is unknown.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.begin_transaction()
+                sent = [await self._send(key, value) for key, value in records]
+                await asyncio.gather(*sent)
+        except Exception as error:
+            await self._abort(error)
+            raise PublicationRefused(repr(error)) from error
+        crash_point("batch.before_publish")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.commit_transaction()
+        except Exception as error:
+            raise PublisherLost(f"the outcome is unknown: {error!r}", fenced=_is_fence(error)) from error
+        crash_point("batch.after_publish")
+
+    async def _send(self, key: str, value: str | None) -> "asyncio.Future[object]":
+        data = None if value is None else value.encode()
+        return await self._producer.send(self._topic, data, key=key.encode())
+
+    async def _abort(self, cause: Exception) -> None:
+        if _is_fence(cause):
+            raise PublisherLost("another worker has taken over", fenced=True) from cause
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.abort_transaction()
+        except (KafkaError, TimeoutError) as error:
+            raise PublisherLost(f"{cause!r}, and the abort failed: {error!r}", fenced=_is_fence(error)) from error
+
+
+def _is_fence(error: BaseException) -> bool:
+    return isinstance(error, ProducerFenced)

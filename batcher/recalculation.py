@@ -1,0 +1,140 @@
+"""What follows from news: partitions become ready, windows complete, sites are calculated, one at a time."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import duckdb
+import structlog
+
+from batcher import metrics
+from batcher.agenda import Agenda, now_ms
+from batcher.completeness import Place
+from batcher.database import Database
+from batcher.frontiers import Frontiers
+from batcher.loading import Loader
+from batcher.ownership import Ownership
+from batcher.partition import OwnedPartition
+from batcher.reference_feed import ReferenceFeed
+from batcher.runs import Run
+from batcher.sites import Site, read_sites
+from batcher.triggers import Cause, Due
+from batcher.workbench import Workbench
+from schemas.instants import rfc3339
+from schemas.records import Window
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.5
+BEAT_S = 600.0  # one calculation or one write may take minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Who is asked."""
+
+    ownership: Ownership
+    loader: Loader
+    frontiers: Frontiers
+    reference: ReferenceFeed
+
+
+class Recalculation:
+    """Works the agenda off. `published` is told when there may be something to publish."""
+
+    def __init__(self, bench: Workbench, agenda: Agenda, parts: Parts) -> None:
+        self.results = asyncio.Event()  # there may be something to publish
+        self._bench, self._agenda, self._parts = bench, agenda, parts
+        self._settling = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        while True:
+            await self._agenda.wait(POLL_S)
+            self._bench.health.beat("calculations", BEAT_S)
+            await self.settle()
+            await self._calculate_due()
+
+    # -- partitions and windows ----------------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Find out which partitions are ready and which windows are complete, now."""
+        async with self._settling:
+            owned = list(self._parts.ownership.partitions.values())
+            for partition in owned:
+                if not partition.ready and partition.remaining == 0 and self._parts.reference.position.caught_up:
+                    await self._open(partition)
+            await self._complete()
+            self._parts.frontiers.board.forget_older({one.number: one.progress.next_unheld() for one in owned})
+            metrics.READY.set(sum(partition.ready for partition in owned))
+            metrics.CATCH_UP.set(sum(partition.remaining for partition in owned if not partition.ready))
+
+    async def _open(self, partition: OwnedPartition) -> None:
+        sites = await self._bench.database.write(read_sites, self._bench.windows, {partition.number})
+        if partition.dropped:
+            return
+        self._agenda.opened(sites)
+        partition.ready = True
+        log.info("partition ready", partition=partition.number, sites=len(sites))
+
+    async def _complete(self) -> None:
+        ready = {number for number, one in self._parts.ownership.partitions.items() if one.ready}
+        found = {site: windows for site in self._agenda.book.of(ready) if (windows := self._newly_complete(site))}
+        if not found:
+            return
+        await self._bench.database.write(set_all_complete, {site.site_id: windows for site, windows in found.items()})
+        for site, windows in found.items():
+            site.widen(windows)
+            self._agenda.triggers.windows_complete(site.site_id, max(w.end for w in windows), now_ms())
+
+    def _newly_complete(self, site: Site) -> list[Window]:
+        progress = self._parts.ownership.partitions[site.partition].progress
+        passed = self._parts.frontiers.passed(Place(site.site_id, site.partition, progress.next_offset_of(site.site_id)))
+        return [] if passed is None else site.advance(passed)
+
+    # -- calculations --------------------------------------------------------------------------------------------------
+
+    async def _calculate_due(self) -> None:
+        triggers, loader = self._agenda.triggers, self._parts.loader
+        while due := triggers.take(loader.is_loading, loader.holds.sites, now_ms()):
+            metrics.DUE_SITES.set(len(triggers.due_sites))
+            key = f"calculation of {due.site_id}"
+            try:
+                await self._calculate(due)
+                self._bench.health.clear(key)
+            except duckdb.Error as error:
+                self._bench.health.raise_reason(key, f"{due.site_id} could not be calculated, trying again: {error}")
+                triggers.put_back(due, now_ms())
+                await asyncio.sleep(self._bench.backoff_s)
+        metrics.DUE_SITES.set(len(triggers.due_sites))
+        self.results.set()
+
+    async def _calculate(self, due: Due) -> None:
+        trigger = ", ".join(due.causes)
+        run = await self.calculate(due.site_id, due.as_of_ms, HORIZON, trigger, newest=True)
+        self._agenda.triggers.calculated(due.site_id, due.as_of_ms)
+        for cause in due.causes:
+            metrics.RUNS.labels(cause.name.lower()).inc()
+        log.info("calculated", site_id=run.site_id, as_of=rfc3339(run.as_of_ms), skus=run.skus, trigger=trigger)
+
+    async def calculate(self, site_id: str, as_of_ms: int, horizon: str, trigger: str, *, newest: bool) -> Run:
+        """One calculation; what a `newest` one changes is published.
+
+        Raises:
+            ValueError: there is no such horizon.
+            duckdb.Error: it failed.
+        """
+        started = time.perf_counter()
+        run = await self._bench.database.write(
+            Database.calculate, site_id, as_of_ms, horizon, trigger=trigger, now_ms=self._bench.wall_ms(), newest=newest
+        )
+        metrics.RECALCULATION_SECONDS.observe(time.perf_counter() - started)
+        self.results.set()
+        return run
+
+
+def set_all_complete(database: Database, windows: dict[str, list[Window]]) -> None:
+    """Windows of several sites are complete, in one transaction. Blocks."""
+    with database.transaction():
+        for site_id, found in windows.items():
+            database.set_complete(site_id, found)

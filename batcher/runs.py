@@ -1,0 +1,71 @@
+"""Runs: what was calculated when and from what, and the results that are there to be read."""
+
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from batcher.queries import Connection, load_queries, registered
+
+_QUERIES = load_queries("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A calculation of a site's velocity over `[start_ms, as_of_ms)`. The same inputs have the same `run_id`.
+
+    Of its `windows` that many were `complete_windows`. `skus` is the number of its results, which only a `current` run
+    still has: the last one of its (site, horizon, as_of).
+    """
+
+    run_id: str
+    site_id: str
+    horizon: str
+    as_of_ms: int
+    start_ms: int
+    trigger: str
+    calculated_at_ms: int
+    dataset_hash: str
+    reference_hash: str
+    complete_windows: int
+    windows: int
+    skus: int
+    current: bool
+
+    @property
+    def coverage(self) -> float | None:
+        """The complete windows' share of all; None where there are none."""
+        return self.complete_windows / self.windows if self.windows else None
+
+
+def find(connection: Connection, run_id: str) -> Run | None:
+    """The run of that id."""
+    rows = _QUERIES["find"].table(connection, run_id=run_id).to_pylist()
+    return Run(**rows[0]) if rows else None
+
+
+def find_all(connection: Connection, site_id: str | None, row_limit: int | None) -> list[Run]:
+    """Runs of a site or of all, the latest calculation first."""
+    rows = _QUERIES["find_all"].table(connection, site_id=site_id, row_limit=row_limit).to_pylist()
+    return [Run(**row) for row in rows]
+
+
+def clear(connection: Connection, run: Run) -> None:
+    """Make room for the run: an earlier one of the same site, horizon and as_of loses its results."""
+    values = {"site_id": run.site_id, "horizon": run.horizon, "as_of_ms": run.as_of_ms}
+    _QUERIES["supersede"].rows(connection, **values)
+    _QUERIES["remove_results"].rows(connection, **values)
+
+
+def store(connection: Connection, run: Run) -> None:
+    """Enter the run, whose results are there by now."""
+    with registered(connection, "new_run", pa.Table.from_pylist([asdict(run)])):
+        _QUERIES["store"].rows(connection)
+
+
+def results(connection: Connection, site_id: str | None, as_of_ms: int | None, horizon: str) -> pa.Table:
+    """Coefficients of a site or of all, of one `as_of` or of each site's newest, sorted by site and SKU.
+
+    The columns of `schemas.coefficients.COLUMNS`; `as_of` and `first_seen` are RFC 3339 texts, units and
+    `normalized_lines` are decimals.
+    """
+    return _QUERIES["results"].table(connection, site_id=site_id, as_of_ms=as_of_ms, horizon=horizon)

@@ -1,0 +1,125 @@
+"""Calculates the velocity of a site's SKUs, once per set of inputs."""
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from batcher import catalogue, facts, reference, runs
+from batcher.horizon import HORIZONS, Horizon
+from batcher.queries import Connection, load_queries
+from batcher.runs import Run
+from runtime.settings import VelocitySettings, milliseconds
+from schemas.records import Window
+from schemas.windows import SiteWindows
+
+_QUERIES = load_queries("velocity")
+
+
+class Calculator:
+    """Knows how sites cut their time and where classes begin. Wants a transaction around each call."""
+
+    def __init__(self, windows: SiteWindows, rules: VelocitySettings) -> None:
+        self._windows = windows
+        self._rules = rules
+
+    @property
+    def provisional_ms(self) -> int:
+        """A SKU that was first seen less than this before `as_of` is provisional."""
+        return milliseconds(timedelta(days=self._rules.provisional_days))
+
+    def calculate(
+        self, connection: Connection, site_id: str, as_of_ms: int, horizon: str, trigger: str, now_ms: int
+    ) -> Run:
+        """The current run for the site's facts as they are, and its results; one that is there already is left alone.
+
+        Raises:
+            ValueError: there is no such horizon.
+        """
+        if horizon not in HORIZONS:
+            raise ValueError(f"no horizon is called {horizon!r}; there are {', '.join(HORIZONS)}")
+        run = self._plan(connection, site_id, as_of_ms, HORIZONS[horizon], trigger, now_ms)
+        before = runs.find(connection, run.run_id)
+        if before and before.current:
+            return before
+        runs.clear(connection, run)
+        skus = _QUERIES["calculate"].value(connection, **self._values(run))
+        run = replace(run, skus=skus)
+        runs.store(connection, run)
+        return run
+
+    def _plan(
+        self, connection: Connection, site_id: str, as_of_ms: int, horizon: Horizon, trigger: str, now_ms: int
+    ) -> Run:
+        """The run as it would be, without its results."""
+        start_ms = horizon.start(as_of_ms, self._windows.zones.zone_of(site_id))
+        windows = self._windows_of(connection, site_id, start_ms, as_of_ms)
+        complete = catalogue.complete_among(connection, site_id, windows)
+        run = Run(
+            run_id="",
+            site_id=site_id,
+            horizon=horizon.name,
+            as_of_ms=as_of_ms,
+            start_ms=start_ms,
+            trigger=trigger,
+            calculated_at_ms=now_ms,
+            dataset_hash=_dataset_hash(connection, site_id, as_of_ms),
+            reference_hash=reference.content_hash(connection),
+            complete_windows=complete,
+            windows=len(windows),
+            skus=0,
+            current=True,
+        )
+        return replace(run, run_id=self._run_id(run))
+
+    def _windows_of(self, connection: Connection, site_id: str, start_ms: int, end_ms: int) -> list[Window]:
+        """The windows of the site that intersect `[start_ms, end_ms)`, from its first fact on. Held facts are facts."""
+        first_ms = facts.first_event_time(connection, site_id)
+        if first_ms is None:
+            return []
+        return self._windows.grid_of(site_id).windows_between(max(start_ms, first_ms), end_ms)
+
+    def _run_id(self, run: Run) -> str:
+        """SHA-256 over all that decides the results, 64 hexadecimal digits."""
+        inputs = {
+            "site_id": run.site_id,
+            "horizon": run.horizon,
+            "as_of_ms": run.as_of_ms,
+            "dataset": run.dataset_hash,
+            "complete_windows": run.complete_windows,
+            "reference": run.reference_hash,
+            "velocity": self._rules.model_dump(mode="json"),
+            "time_zone": self._windows.zones.zone_of(run.site_id).key,
+            "windows": self._windows.spec.text,
+        }
+        return _sha256(inputs)
+
+    def _values(self, run: Run) -> dict[str, Any]:
+        horizon = HORIZONS[run.horizon]
+        bounds = horizon.block_bounds(run.as_of_ms, self._windows.zones.zone_of(run.site_id))
+        return {
+            "site_id": run.site_id,
+            "horizon": run.horizon,
+            "as_of_ms": run.as_of_ms,
+            "start_ms": run.start_ms,
+            "block_starts_ms": list(bounds[:-1]),
+            "days": horizon.days,
+            "require_known_items": self._rules.require_known_items,
+            "abc_a": str(self._rules.abc_a),
+            "abc_b": str(self._rules.abc_b),
+            "xyz_x": self._rules.xyz_x,
+            "xyz_y": self._rules.xyz_y,
+            "provisional_ms": self.provisional_ms,
+            "coverage": run.coverage,
+            "run_id": run.run_id,
+        }
+
+
+def _dataset_hash(connection: Connection, site_id: str, as_of_ms: int) -> str:
+    """SHA-256 over counts and sums of digests of the site's facts before `as_of_ms`: the same for the same facts."""
+    return _sha256(_QUERIES["dataset"].rows(connection, site_id=site_id, as_of_ms=as_of_ms))
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""What the parts of a batch worker share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from batcher.async_database import AsyncDatabase
+from runtime.connections import partition_of
+from runtime.health import Health
+from runtime.settings import Settings
+from runtime.store import BatchStore
+from schemas.topics import TopicRole
+from schemas.windows import SiteWindows
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """`partitions` is the number that the batches topic has. `wall_ms` is the wall clock, read in the shell alone."""
+
+    settings: Settings
+    windows: SiteWindows
+    store: BatchStore
+    database: AsyncDatabase
+    health: Health
+    partitions: int
+    wall_ms: Callable[[], int]
+
+    @property
+    def batches_topic(self) -> str:
+        """Name of the batches topic."""
+        return self.settings.topics.name(TopicRole.BATCHES)
+
+    @property
+    def backoff_s(self) -> float:
+        """How long to wait before something is tried again."""
+        return self.settings.batch.retry_backoff.total_seconds()
+
+    def home_of(self, site_id: str) -> int:
+        """The partition of the batches topic that a site's manifests are on."""
+        return partition_of(site_id, self.partitions)

@@ -1,0 +1,356 @@
+"""Commands against a real broker: topics, what goes in, drains, and the self-check."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from msgspec import structs
+from pipeline_world import PipelineWorld, until
+from typer.testing import CliRunner
+
+from console.configuration import load_settings
+from console.drain import Drained, DrainOptions, DrainUnderWay, drain
+from console.errors import CommandFailed
+from console.main import app, report
+from runtime.connections import admin_client, partition_of
+from runtime.refusals import TopicRefused
+from runtime.settings import Settings
+from runtime.topics import check_topics
+from sandbox.kafka import EmbeddedKafka
+from schemas.codecs import decode, encode
+from schemas.records import AuditEntry, ControlRecord, Counts, Frontier, OpenWindow
+from schemas.reference import Channel, Item, decode_reference
+from schemas.sources import Source
+
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def world(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> PipelineWorld:
+    """Topics of its own, not applied yet."""
+    return PipelineWorld(broker.bootstrap_servers, topic_prefix.rstrip("."), tmp_path)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed: its answer, and everything together."""
+
+    stdout: str
+    output: str
+
+
+def velocity(world: PipelineWorld, *arguments: str, code: int = 0, stdin: bytes | None = None) -> Said:
+    """Run a command within this process; `report` makes the exit code of an error, as `main` does."""
+    ended = CliRunner().invoke(app, list(arguments), env=world.environment, input=stdin)
+    error = ended.exception if isinstance(ended.exception, Exception) else None
+    found = ended.exit_code if error is None else report(error)
+    assert found == code, f"{ended.output}\n{error!r}"
+    return Said(ended.stdout, f"{ended.output}\n{error or ''}")
+
+
+def settings_of(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings that a process of this world would have."""
+    for name, value in world.environment.items():
+        if name.startswith("VELOCITY_"):
+            monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+# -- topics ------------------------------------------------------------------------------------------------------------
+
+
+def test_topics_are_created_compared_and_put_right(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """plan: 1 while there is something to do, 0 after apply; a worker refuses to start on what endangers data."""
+    settings = settings_of(world, monkeypatch)
+    assert "endangers data" in velocity(world, "topics", "plan", code=1).stdout
+    with pytest.raises(TopicRefused, match=r"velocity\.batches\.v1 is missing"):
+        check_topics(settings)
+    velocity(world, "topics", "apply")
+    check_topics(settings)
+    assert "as they should be" in velocity(world, "topics", "plan").stdout
+    alter(settings, world.topic("velocity.batches.v1"), "retention.ms", "1000")
+    alter(settings, world.source_topic(Source.ORDERS), "message.timestamp.type", "CreateTime")
+    with pytest.raises(TopicRefused, match=r"velocity\.batches\.v1 has retention\.ms=1000, not -1"):
+        check_topics(settings)
+    planned = json.loads(velocity(world, "topics", "plan", "--json", code=1).stdout)["differences"]
+    assert [(d["what"], d["endangers"]) for d in planned] == [("message.timestamp.type", False), ("retention.ms", True)]
+    left = json.loads(velocity(world, "topics", "plan", "--leave-sources", "--json", code=1).stdout)["differences"]
+    assert [d["what"] for d in left] == ["retention.ms"]
+    velocity(world, "topics", "apply")
+    velocity(world, "topics", "plan")
+
+
+def test_a_wrong_number_of_partitions_is_refused_and_nothing_is_done(
+    world: PipelineWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys would move: exit 3. A source topic grows when asked to."""
+    settings = settings_of(world, monkeypatch)
+    admin = admin_client(settings.kafka)
+    wrong = [NewTopic(world.topic("velocity.batches.v1"), 3, 1), NewTopic(world.source_topic(Source.ORDERS), 1, 1)]
+    for future in admin.create_topics(wrong).values():
+        future.result(timeout=20)
+    assert "3 partitions, not 6" in velocity(world, "topics", "apply", code=3).output
+    assert world.topic("velocity.audit-log.v1") not in admin.list_topics(timeout=10).topics
+    world.extra["VELOCITY_TOPICS__BATCHES"] = "velocity.batches.v2"
+    velocity(world, "topics", "apply")
+    assert len(admin.list_topics(timeout=10).topics[world.source_topic(Source.ORDERS)].partitions) == 2
+    velocity(world, "topics", "plan")
+
+
+def alter(settings: Settings, topic: str, name: str, value: str) -> None:
+    """Change a topic's setting behind our back."""
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    admin = admin_client(settings.kafka)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(timeout=20)
+
+
+# -- what goes in ------------------------------------------------------------------------------------------------------
+
+
+def test_lines_are_sent_byte_for_byte_under_the_key_that_java_would_place_alike(
+    world: PipelineWorld, tmp_path: Path
+) -> None:
+    """Bad lines and empty ones too; a key's partition is the murmur2 one; null where it cannot be read."""
+    velocity(world, "topics", "apply")
+    good = [json.dumps({"sku": f"A{n}", "site_id": "S"}).encode() for n in range(50)]
+    bad = [b"", b"not json", b"\xff\xfe\x00", b'{"sku": null}\r', b"  "]
+    file = tmp_path / "orders.ndjson"
+    file.write_bytes(b"\n".join([*good, *bad]) + b"\n")
+    velocity(world, "produce", "--source", "orders", str(file))
+    found = world.read(world.source_topic(Source.ORDERS))
+    assert sorted(m.value() for m in found) == sorted([*good, *bad])
+    keyed = {m.key().decode(): m.partition() for m in found if m.key() is not None}
+    assert keyed == {f"A{n}": partition_of(f"A{n}", 2) for n in range(50)}
+    velocity(world, "produce", "--source", "returns", "--key", "site", "-", stdin=b"\n".join(good))
+    assert {m.key() for m in world.read(world.source_topic(Source.RETURNS))} == {b"S"}
+
+
+def test_a_line_longer_than_the_topic_allows_is_named_and_the_others_are_sent(
+    world: PipelineWorld, tmp_path: Path
+) -> None:
+    """File and line, exit 1; a missing file is found before anything is sent."""
+    velocity(world, "topics", "apply")
+    longest = b"x" * (1 << 20) + b"y"  # a record of 1 MiB and a byte is the intake's to refuse, so it must get through
+    file = tmp_path / "returns.ndjson"
+    file.write_bytes(b"\n".join([b"a", longest * 2, longest, b"z"]))
+    ended = velocity(world, "produce", "--source", "returns", "--json", str(file), code=1)
+    said = json.loads(ended.stdout)
+    assert (said["lines"], said["delivered"]) == (4, 3)
+    assert [(fault["file"], fault["line"]) for fault in said["faults"]] == [(str(file), 2)]
+    found = world.read(world.source_topic(Source.RETURNS))
+    assert {m.value() for m in found} == {b"a", longest, b"z"}
+    assert "nothing was sent" in velocity(world, "produce", "--source", "orders", str(file), "nope", code=2).output
+    assert not world.read(world.source_topic(Source.ORDERS))
+
+
+def test_reference_files_are_loaded_all_or_none(world: PipelineWorld, tmp_path: Path) -> None:
+    """A fault anywhere is named and keeps everything out; what is loaded stands under its key."""
+    velocity(world, "topics", "apply")
+    items, channels = tmp_path / "items.csv", tmp_path / "channels.csv"
+    items.write_text("sku,uom,base_units,valid_from\na1,EA,1,\na1,CS,12,2025-01-01T00:00:00Z\n")
+    channels.write_text("site_id,channel,weight,valid_from\n,web,nonsense,\n")
+    load = ("reference", "load", "--items", str(items), "--channels", str(channels))
+    assert "channels.csv, line 2, column weight" in velocity(world, *load, code=2).output
+    topic = world.topic("velocity.reference.v1")
+    assert not world.read(topic)
+    channels.write_text("site_id,channel,weight,valid_from\n,web,0.5,\n")
+    velocity(world, *load)
+    records = {message.key(): decode_reference(message.value()) for message in world.read(topic)}
+    assert [type(record) for record in records.values()] == [Item, Item, Channel]
+    assert all(record.key.encode() == key for key, record in records.items())
+    velocity(world, "reference", "load", code=2)
+
+
+# -- drain -------------------------------------------------------------------------------------------------------------
+
+
+class Workers:
+    """What stream and batch workers would write, by hand; `run` starts a drain beside it."""
+
+    def __init__(self, world: PipelineWorld, settings: Settings) -> None:
+        self.world, self.settings = world, settings
+        self.frontiers: dict[str, Frontier] = {}
+        self._producer = Producer({"bootstrap.servers": world.bootstrap})
+        self._pool = ThreadPoolExecutor(1)
+
+    def run(self, **options: Any) -> "Future[Drained]":
+        """A drain in the background."""
+        return self._pool.submit(lambda: asyncio.run(drain(self.settings, DrainOptions(**options))))
+
+    def write(self, source: Source, partition: int, **changes: Any) -> None:
+        """A frontier record: the last one of its partition with these changes."""
+        topic = self.world.source_topic(source)
+        fresh = Frontier(
+            source=source,
+            source_topic=topic,
+            source_partition=partition,
+            topic_id="t",
+            checkpoint_seq=0,
+            position=0,
+            frontier=None,
+            max_event_time=None,
+            committed=0,
+            settings_hash="h",
+            manifests={},
+            open_windows=(),
+            counts=Counts(),
+            worker_id="w",
+            pipeline_version="0",
+            checkpoint_at=0,
+        )
+        record = structs.replace(self.frontiers.get(fresh.key, fresh), **changes)
+        self.frontiers[record.key] = record
+        self._send("velocity.frontiers.v1", encode(record), record.key.encode())
+
+    def write_all(self, **changes: Any) -> None:
+        """The same for every partition."""
+        for source in Source:
+            for partition in range(2):
+                self.write(source, partition, **changes)
+
+    def request(self, phase: str) -> ControlRecord:
+        """The newest control record, once it is of this phase."""
+
+        def newest() -> ControlRecord | None:
+            records = self.control()
+            return records[-1] if records and records[-1].phase == phase else None
+
+        found = until(newest)
+        assert found, f"no {phase} was written, but {self.control()}"
+        return found
+
+    def control(self) -> list[ControlRecord]:
+        """All control records."""
+        topic = self.world.topic("velocity.control.v1")
+        return [decode(message.value(), ControlRecord) for message in self.world.read(topic)]
+
+    def take_batches(self, partition: int, offset: int) -> None:
+        """The batch group commits an offset."""
+        place = TopicPartition(self.world.topic("velocity.batches.v1"), partition, offset)
+        admin = admin_client(self.settings.kafka)
+        asked = [ConsumerGroupTopicPartitions(self.settings.kafka.batch_group, [place])]
+        for future in admin.alter_consumer_group_offsets(asked).values():
+            future.result(timeout=20)
+
+    def _send(self, topic: str, value: bytes, key: bytes) -> None:
+        self._producer.produce(self.world.topic(topic), value, key)
+        self._producer.flush(20)
+
+    def close(self) -> None:
+        """Wait for the drain."""
+        self._pool.shutdown()
+
+
+@pytest.fixture
+def workers(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
+    """Topics applied, three orders in the source."""
+    velocity(world, "topics", "apply")
+    world.produce(Source.ORDERS, [b"{}"] * 3, partition=1)
+    found = Workers(world, settings_of(world, monkeypatch))
+    yield found
+    found.close()
+
+
+def open_window(end: int) -> OpenWindow:
+    """A window that ends at this hour."""
+    return OpenWindow(
+        site_id="S", start=(end - 1) * HOUR, end=end * HOUR, first_offset=0, count=3, offsets_hash="0" * 16
+    )
+
+
+def test_a_drain_goes_by_its_protocol(workers: Workers) -> None:
+    """request with the end offsets; once all have read so far, close up to the last open window; once all have said
+    so and the batches are taken, done and an audit-log entry. It waits for each."""
+    draining = workers.run(stop=True)
+    request = workers.request("request")
+    orders = workers.world.source_topic(Source.ORDERS)
+    assert request.ends[f"{orders}/1"] == 3
+    assert (len(request.ends), sum(request.ends.values())) == (6, 3)
+    workers.write_all()
+    workers.write(Source.ORDERS, 1, position=2, open_windows=(open_window(99),))
+    workers.write(Source.RETURNS, 0, open_windows=(open_window(7),))
+    workers.write(Source.ORDERS, 1, position=3, open_windows=(open_window(8), open_window(9)))
+    close = workers.request("close")
+    assert (close.id, close.close_to) == (request.id, 9 * HOUR)
+    workers.write_all(last_drain=close.id, open_windows=(), manifests={2: 5})
+    assert not until(draining.done, within_s=1.0), "it did not wait for the batch workers"
+    workers.take_batches(2, 5)
+    assert not until(draining.done, within_s=1.0), "the last manifest is not taken yet"
+    workers.take_batches(2, 6)
+    drained = draining.result(timeout=20)
+    assert (drained.id, drained.partitions, drained.closed_to, drained.stopped) == (request.id, 6, 9 * HOUR, True)
+    done = workers.control()[-1]
+    assert (done.id, done.phase, done.stop) == (request.id, "done", True)
+    (entry,) = [decode(m.value(), AuditEntry) for m in workers.world.read(workers.world.topic("velocity.audit-log.v1"))]
+    assert (entry.action, entry.what["outcome"]) == ("drain", "done")
+
+
+def test_a_drain_that_gives_up_says_who_it_waits_for_and_withdraws(workers: Workers) -> None:
+    """Exit 1 with the partitions; `done` without stop, so that the next drain is not refused."""
+    workers.write_all()
+    with pytest.raises(CommandFailed, match=r"orders\.v1/1 \(3 offsets short\): is a stream worker running"):
+        workers.run(timeout=timedelta(seconds=1), stop=True).result(timeout=20)
+    assert [(record.phase, record.stop) for record in workers.control()] == [("request", False), ("done", False)]
+    workers.write(Source.ORDERS, 1, position=3, manifests={0: 0})
+    answering = threading.Thread(target=lambda: workers.write_all(last_drain=workers.request("close").id))
+    answering.start()
+    drained = workers.run(wait_for_batches=False).result(timeout=20)
+    answering.join()
+    assert drained.closed_to is None
+
+
+def test_a_second_drain_is_refused_until_it_is_told_to_replace(workers: Workers) -> None:
+    """A killed command leaves a request behind that nobody ends."""
+    left = ControlRecord(id="left", phase="request", ends={}, at=1)
+    workers._send("velocity.control.v1", encode(left), b"left")
+    assert "drain left has not ended" in velocity(workers.world, "drain", code=3).output
+    with pytest.raises(DrainUnderWay):
+        workers.run().result(timeout=20)
+    replacing = workers.run(replace=True, wait_for_batches=False)
+    request = workers.request("request")
+    assert [(record.id, record.phase) for record in workers.control()] == [
+        ("left", "request"),
+        ("left", "done"),
+        (request.id, "request"),
+    ]
+    workers.write_all(position=3)
+    workers.write_all(last_drain=workers.request("close").id)
+    assert replacing.result(timeout=20).id == request.id
+
+
+# -- self-check --------------------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(world: PipelineWorld) -> None:
+    """Missing topics fail, workers that do not answer are worth a look; without Kafka nothing on it is asked."""
+    checks = {c["name"]: c for c in json.loads(velocity(world, "doctor", "--json", code=1).stdout)}
+    assert checks["kafka"]["grade"] == "ok"
+    assert (checks["topics"]["grade"], "velocity topics apply" in checks["topics"]["advice"]) == ("fail", True)
+    assert checks["batch worker"]["grade"] == "warn"
+    velocity(world, "topics", "apply")
+    velocity(world, "doctor")
+    world.extra["VELOCITY_SITES_FILE"] = "/nowhere/sites.csv"
+    world.bootstrap = "127.0.0.1:1"
+    checks = {c["name"]: c["grade"] for c in json.loads(velocity(world, "doctor", "--json", code=1).stdout)}
+    assert (checks["sites"], checks["kafka"], "topics" in checks) == ("fail", "fail", False)
+
+
+@pytest.mark.parametrize("command", [("audit",), ("gc",), ("dlq", "stats"), ("drain",), ("reference", "load")])
+def test_commands_say_which_topics_are_missing(world: PipelineWorld, command: tuple[str, ...], tmp_path: Path) -> None:
+    """Exit 3, and what to do about it."""
+    items = tmp_path / "items.csv"
+    items.write_text("sku,uom,base_units,valid_from\n")
+    arguments = (*command, "--items", str(items)) if command[0] == "reference" else command
+    said = velocity(world, *arguments, code=3).output
+    assert "velocity topics apply" in said

@@ -1,0 +1,114 @@
+"""Dead letters: which of them a filter means, what can be read of a broken value, and how they are counted."""
+
+import pytest
+
+from console.dead_letters import LetterFilter, LetterStats, field_text
+from console.letter_views import details, json_details
+from schemas.dead_letters import Chain, DeadLetter
+from schemas.errors import ErrorClass
+from schemas.sources import Source
+
+NOON = 1_298_980_800_000
+
+
+def letter(offset: int = 7, *, error_class: ErrorClass = ErrorClass.BAD_FORMAT, **changes: object) -> DeadLetter:
+    """A dead letter of orders partition 2."""
+    known: dict[str, object] = {
+        "value": b'{"site_id": "S1", "sku": "post", "quantity": 1}',
+        "headers": (),
+        "topic": "wms.orders.v1",
+        "partition": 2,
+        "offset": offset,
+        "timestamp": NOON,
+        "key": b"post",
+        "stage": "validate",
+        "path": "$.sku",
+        "message": "does not match the pattern",
+        "attempts": 1,
+        "root": f"wms.orders.v1/2/{offset}",
+        "first_failed_at": NOON,
+        "pipeline_version": "0.1.0",
+    }
+    return DeadLetter(error_class=error_class, **{**known, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "matches"),
+    [
+        (LetterFilter(), True),
+        (LetterFilter(ids=frozenset({"wms.orders.v1/2/7"})), True),
+        (LetterFilter(ids=frozenset({"wms.orders.v1/2/70"})), False),
+        (LetterFilter(classes=frozenset({ErrorClass.BAD_FORMAT, ErrorClass.NOT_JSON})), True),
+        (LetterFilter(classes=frozenset({ErrorClass.NOT_JSON})), False),
+        (LetterFilter(topic="wms.orders.v1"), True),
+        (LetterFilter(topic="wms.returns.v1"), False),
+        (LetterFilter(since=NOON, until=NOON + 1), True),
+        (LetterFilter(since=NOON + 1), False),
+        (LetterFilter(until=NOON), False),
+        (LetterFilter(until=0), False),
+        (LetterFilter(site="S1", sku="post"), True),
+        (LetterFilter(sku="POST"), False),
+        (LetterFilter(text="quantity"), True),
+        (LetterFilter(text="pattern"), True),
+        (LetterFilter(text="elsewhere"), False),
+    ],
+)
+def test_all_parts_of_a_filter_must_hold(wanted: LetterFilter, matches: bool) -> None:
+    """An empty part means all; times are half-open; a SKU is compared as it was sent."""
+    assert wanted.matches(letter()) is matches
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b'{"sku": "A1"}', "A1"),
+        (b'{"sku": 85123}', "85123"),
+        (b'{"sku": null}', None),
+        (b'{"sku" : "A1", "broken', "A1"),
+        (b'{"sku": 12.5, \xff}', "12.5"),
+        (b'{"sku": "K\xf6ln"', "K�ln"),
+        (b'["sku"]', None),
+        (b"", None),
+        (b"[" * 5000, None),
+    ],
+)
+def test_a_field_is_read_as_far_as_a_broken_value_allows(value: bytes, found: str | None) -> None:
+    """Parsed where it is JSON, else the first thing that looks like the field."""
+    assert field_text(value, "sku") == found
+
+
+def test_statistics_tell_the_replayed_from_the_waiting() -> None:
+    """Two attempts of one chain are two letters; what is no dead letter is counted apart."""
+    stats = LetterStats()
+    stats.add(letter(1), Source.ORDERS, replayed=True)
+    stats.add(letter(9, attempts=2, root="wms.orders.v1/2/1"), Source.ORDERS, replayed=False)
+    stats.add(letter(2, error_class=ErrorClass.NOT_JSON, topic="other"), None, replayed=False)
+    stats.add(None, None, replayed=False)
+    assert stats.as_json() == {
+        "total": 3,
+        "by_class": {"bad_format": 2, "not_json": 1},
+        "by_source": {"orders": 2, "other": 1},
+        "replayed": 1,
+        "waiting": 2,
+        "waiting_by_class": {"bad_format": 1, "not_json": 1},
+        "chains": 2,
+        "unreadable": 1,
+    }
+
+
+def test_a_replay_hands_on_the_chain() -> None:
+    """The attempts so far: the next failure makes one more of them, under the same root."""
+    one = letter(9, attempts=2, root="wms.orders.v1/2/1")
+    headers = tuple(Chain(one.attempts, one.root, one.first_failed_at).to_headers())
+    assert Chain.of(headers) == Chain(2, "wms.orders.v1/2/1", NOON)
+
+
+def test_a_letter_is_shown_with_reason_and_value() -> None:
+    """JSON is set out; what cannot be read as text is shown as bytes; a tombstone as what it is."""
+    text = "\n".join(details(letter()))
+    for part in ("wms.orders.v1/2/7: bad_format at $.sku", "arrived     2011-03-01T12:00:00Z", '  "sku": "post",'):
+        assert part in text
+    assert "00000000  ff 00 41" in "\n".join(details(letter(value=b"\xff\x00A")))
+    assert "1,024 more; --raw" in "\n".join(details(letter(value=b"\xff" * 2048)))
+    assert "value: null (a tombstone)" in "\n".join(details(letter(value=None)))
+    assert json_details(letter(value=b"\xff"))["value"] == "�"
