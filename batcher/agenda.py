@@ -1,4 +1,4 @@
-"""What has happened and what is therefore to be done: the sites, what makes them due, and a signal that there is news."""
+"""What has happened, and what is therefore to be done: the sites, what makes them due, and a signal of news."""
 
 import asyncio
 import time

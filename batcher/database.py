@@ -69,6 +69,16 @@ class Database:
         with self._file.writing() as connection:
             catalogue.set_offset(connection, topic, partition, next_offset)
 
+    def topic_id(self, topic: str) -> str | None:
+        """The broker's id of the topic that was consumed under this name; None before `set_topic_id`."""
+        with self._file.reading() as connection:
+            return catalogue.topic_id(connection, topic)
+
+    def set_topic_id(self, topic: str, topic_id: str) -> None:
+        """Remember which topic it is that is consumed."""
+        with self._file.writing() as connection:
+            catalogue.set_topic_id(connection, topic, topic_id)
+
     def sites(self) -> dict[str, int]:
         """Every site that a batch named, sorted, and the partition of the batches topic that it comes from."""
         with self._file.reading() as connection:
@@ -76,8 +86,12 @@ class Database:
 
     def known_batch(self, batch_id: str) -> bool:
         """Whether the batch was inserted."""
+        return bool(self.known_batches([batch_id]))
+
+    def known_batches(self, batch_ids: Sequence[str]) -> set[str]:
+        """Those of the batches that were inserted."""
         with self._file.reading() as connection:
-            return bool(catalogue.known_batches(connection, [batch_id]))
+            return catalogue.known_batches(connection, batch_ids)
 
     def batches(self, site_id: str | None = None) -> pa.Table:
         """The catalogue of a site or of all: see `catalogue.batches`."""
@@ -174,12 +188,21 @@ class Database:
         with self._file.reading() as connection:
             return runs.find_all(connection, site_id, row_limit)
 
+    def newest_run(self, site_id: str, horizon: str, until_ms: int) -> Run | None:
+        """The current run of a site with the latest `as_of` up to `until_ms`; None without one."""
+        with self._file.reading() as connection:
+            return runs.find_newest(connection, site_id, horizon, until_ms)
+
     def results(
-        self, site_id: str | None = None, as_of_ms: int | None = None, horizon: str = "rolling_30d"
+        self,
+        site_id: str | None = None,
+        as_of_ms: int | None = None,
+        horizon: str = "rolling_30d",
+        skus: Sequence[str] | None = None,
     ) -> pa.Table:
         """Coefficients of a site or of all, of one `as_of` or of each site's newest: see `runs.results`."""
         with self._file.reading() as connection:
-            return runs.results(connection, site_id, as_of_ms, horizon)
+            return runs.results(connection, site_id, as_of_ms, horizon, skus)
 
     # -- outbox --------------------------------------------------------------------------------------------------------
 

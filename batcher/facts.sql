@@ -7,7 +7,8 @@ CREATE OR REPLACE MACRO digest_hi_of(sha256) AS CAST('0x' || left(sha256, 16) AS
 CREATE OR REPLACE MACRO digest_lo_of(sha256) AS CAST('0x' || left(right(sha256, 48), 16) AS UBIGINT);
 
 -- The canonical body: the event's fields as compact JSON sorted by name, null where they are null, quantities with 3
--- decimals, times as UTC milliseconds; in texts only `"`, `\` and control characters are escaped.
+-- decimals, times as UTC milliseconds. In texts `"`, `\` and control characters are escaped, as \b, \f, \n, \r, \t or
+-- \u001F with capital digits, and nothing else is.
 
 -- name: stage_orders
 CREATE OR REPLACE TEMP TABLE staged AS

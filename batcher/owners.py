@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+import aiohttp
 from confluent_kafka import KafkaException
 
 from runtime.connections import REQUEST_TIMEOUT_S, admin_client
@@ -12,6 +13,7 @@ from runtime.settings import KafkaSettings
 #: What a member's client id begins with; `host:port` of its API follows.
 CLIENT_PREFIX = "velocity-batch@"
 FRESH_S = 1.0
+ASK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,20 @@ def describe_members(kafka: KafkaSettings) -> list[Member]:
         for found in asked[kafka.batch_group].result().members
         if found.client_id.startswith(CLIENT_PREFIX)
     ]
+
+
+async def sites_of(member: Member) -> set[str]:
+    """The sites that another worker has, by its API.
+
+    Raises:
+        aiohttp.ClientError, TimeoutError: it does not answer, or is not ready.
+    """
+    timeout = aiohttp.ClientTimeout(total=ASK_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+        session.get(f"{member.url}/api/v1/sites") as answer,
+    ):
+        return {row["site_id"] for row in (await answer.json())["rows"]}
 
 
 class Owners:

@@ -42,8 +42,12 @@ class Ownership:
         Raises:
             TopicRefused: the batches topic is not the one that the database was filled from, or lacks manifests.
         """
-        async with asyncio.TaskGroup() as self._group:
-            await asyncio.Event().wait()
+        self._bench.health.raise_reason("group", "the group has not assigned any partitions yet")
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                await asyncio.Event().wait()
+        finally:
+            await self._drop(list(self.partitions.values()))
 
     def of_site(self, site_id: str) -> OwnedPartition | None:
         """The partition that a site's manifests are on, if it is ours."""
@@ -63,6 +67,7 @@ class Ownership:
         """A rebalance has ended: take these over in the background."""
         await self.revoked()
         log.info("partitions assigned", partitions=sorted(numbers))
+        self._bench.health.clear("group")
         if numbers:
             self._start(self._take_over(set(numbers), self._epoch))
 
@@ -86,6 +91,7 @@ class Ownership:
             owned.dropped = True
             self.partitions.pop(owned.number, None)
             self._bench.health.clear(f"partition {owned.number}")
+            self._bench.health.clear(owned.catching_up)
         feeds = [self._feeds.pop(owned) for owned in gone if owned in self._feeds]
         for feed in feeds:
             feed.cancel()
@@ -125,6 +131,7 @@ class Ownership:
         metrics.OWNERSHIPS.inc()
         metrics.OWNED.set(len(self.partitions))
         log.info("partition taken over", partition=owned.number, position=owned.progress.position, end=owned.end)
+        self._bench.health.raise_reason(owned.catching_up, f"what was announced by then, up to {owned.end}, is loaded")
         self._feeds[owned] = self._start(Feed(self._bench, self._loader, owned).run())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -23,6 +23,11 @@ class OwnedPartition:
     dropped: bool = False
 
     @property
+    def catching_up(self) -> str:
+        """Under which key readiness says that it is not ready."""
+        return f"partition {self.number} is catching up"
+
+    @property
     def remaining(self) -> int:
         """Offsets to take until it has caught up; batches on hold do not count."""
         return max(0, self.end - self.progress.next_unheld())

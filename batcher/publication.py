@@ -5,7 +5,7 @@ difference between these results and what the topic held, whoever had put it the
 """
 
 import asyncio
-import time
+from collections import defaultdict
 from contextlib import suppress
 
 import structlog
@@ -35,7 +35,7 @@ class Publication:
     ) -> None:
         self._bench, self._agenda, self._ownership, self._loader = bench, agenda, ownership, loader
         self._results = results
-        self._rates = ChunkRates()
+        self._rates: defaultdict[int, ChunkRates] = defaultdict(ChunkRates)
 
     async def run(self) -> None:
         """Publish for ever."""
@@ -60,35 +60,52 @@ class Publication:
         return True
 
     async def _publish(self, owned: OwnedPartition) -> None:
-        key = f"publication of partition {owned.number}"
         while not owned.dropped:
             rows = await self._bench.database.read(Database.outbox, owned.number, CHUNK_RECORDS)
-            if not rows or owned.dropped:
-                break
-            try:
-                with metrics.PUBLISH_SECONDS.time():
-                    await owned.publisher.publish(rows)
-            except PublicationRefused as error:
-                self._rates.attempted(rows, succeeded=False)
-                self._bench.health.raise_reason(key, f"coefficients cannot be published, trying again: {error}")
-                await asyncio.sleep(self._bench.backoff_s)
+            if not rows:
+                self._rates[owned.number].through()
                 return
-            except PublisherLost as error:
-                self._rates.attempted(rows, succeeded=False)
-                await self._ownership.lose(owned, error)
-                break
-            self._rates.attempted(rows, succeeded=True)
+            if not await self._has_sent(owned, rows):
+                return
             await self._bench.database.write(Database.acknowledge_outbox, owned.number, rows[-1].seq)
             log.info("published", partition=owned.number, records=len(rows))
+
+    async def _has_sent(self, owned: OwnedPartition, rows: list[OutboxRow]) -> bool:
+        """Publish a chunk; False if that has to be tried again later, or by another owner."""
+        key, rates = f"publication of partition {owned.number}", self._rates[owned.number]
+        try:
+            with metrics.PUBLISH_SECONDS.time():
+                await owned.publisher.publish(rows)
+        except (PublicationRefused, PublisherLost) as error:
+            metrics.PUBLICATION_FAILURES.inc()
+            rates.attempted(rows, succeeded=False)
+            if isinstance(error, PublisherLost):
+                self._bench.health.clear(key)
+                await self._ownership.lose(owned, error)
+            else:
+                self._bench.health.raise_reason(key, f"coefficients cannot be published, trying again: {error}")
+                await asyncio.sleep(self._bench.backoff_s)
+            return False
         self._bench.health.clear(key)
+        metrics.PUBLISHED.inc(len(rows))
+        rates.attempted(rows, succeeded=True)
+        return True
 
 
 class ChunkRates:
-    """Per site, the share of chunks that were published since its last publication was through."""
+    """Per site, the share of chunks that were published, from when its present publication began."""
 
     def __init__(self) -> None:
-        self._attempts: dict[str, int] = {}
-        self._successes: dict[str, int] = {}
+        self._counts: dict[str, list[int]] = {}  # site → attempts, successes
 
     def attempted(self, rows: list[OutboxRow], *, succeeded: bool) -> None:
-        """A chunk was attempted."""
+        """A chunk with these rows was attempted."""
+        for site_id in {parse_coefficient_key(row.key)[0] for row in rows}:
+            counts = self._counts.setdefault(site_id, [0, 0])
+            counts[0] += 1
+            counts[1] += succeeded
+            metrics.CHUNK_SUCCESS.labels(site_id).set(counts[1] / counts[0])
+
+    def through(self) -> None:
+        """Nothing is left: what comes next is another publication."""
+        self._counts.clear()

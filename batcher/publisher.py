@@ -10,6 +10,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from batcher.outbox import OutboxRow
 from runtime.connections import transactional_producer
 from runtime.crash_points import crash_point
 from runtime.settings import Settings
@@ -56,8 +57,8 @@ class Publisher:
         except Exception as error:
             log.debug("producer did not stop cleanly", error=repr(error))
 
-    async def publish(self, records: Sequence[tuple[str, str | None]]) -> None:
-        """Send keys and values, a tombstone where the value is None: all of them or none.
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """Send rows of the outbox: all of them or none.
 
         Raises:
             PublicationRefused: aborted; nothing was published.
@@ -66,7 +67,7 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.begin_transaction()
-                sent = [await self._send(key, value) for key, value in records]
+                sent = [await self._producer.send(self._topic, row.value, key=row.key.encode()) for row in rows]
                 await asyncio.gather(*sent)
         except Exception as error:
             await self._abort(error)
@@ -78,10 +79,6 @@ class Publisher:
         except Exception as error:
             raise PublisherLost(f"the outcome is unknown: {error!r}", fenced=_is_fence(error)) from error
         crash_point("batch.after_publish")
-
-    async def _send(self, key: str, value: str | None) -> "asyncio.Future[object]":
-        data = None if value is None else value.encode()
-        return await self._producer.send(self._topic, data, key=key.encode())
 
     async def _abort(self, cause: Exception) -> None:
         if _is_fence(cause):

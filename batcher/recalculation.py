@@ -12,13 +12,14 @@ from batcher.agenda import Agenda, now_ms
 from batcher.completeness import Place
 from batcher.database import Database
 from batcher.frontiers import Frontiers
+from batcher.horizon import HORIZONS
 from batcher.loading import Loader
 from batcher.ownership import Ownership
 from batcher.partition import OwnedPartition
 from batcher.reference_feed import ReferenceFeed
 from batcher.runs import Run
 from batcher.sites import Site, read_sites
-from batcher.triggers import Cause, Due
+from batcher.triggers import Due
 from batcher.workbench import Workbench
 from schemas.instants import rfc3339
 from schemas.records import Window
@@ -40,10 +41,10 @@ class Parts:
 
 
 class Recalculation:
-    """Works the agenda off. `published` is told when there may be something to publish."""
+    """Works the agenda off. `results` is set when there may be something to publish."""
 
     def __init__(self, bench: Workbench, agenda: Agenda, parts: Parts) -> None:
-        self.results = asyncio.Event()  # there may be something to publish
+        self.results = asyncio.Event()
         self._bench, self._agenda, self._parts = bench, agenda, parts
         self._settling = asyncio.Lock()
 
@@ -75,6 +76,7 @@ class Recalculation:
             return
         self._agenda.opened(sites)
         partition.ready = True
+        self._bench.health.clear(partition.catching_up)
         log.info("partition ready", partition=partition.number, sites=len(sites))
 
     async def _complete(self) -> None:
@@ -88,8 +90,8 @@ class Recalculation:
             self._agenda.triggers.windows_complete(site.site_id, max(w.end for w in windows), now_ms())
 
     def _newly_complete(self, site: Site) -> list[Window]:
-        progress = self._parts.ownership.partitions[site.partition].progress
-        passed = self._parts.frontiers.passed(Place(site.site_id, site.partition, progress.next_offset_of(site.site_id)))
+        taken = self._parts.ownership.partitions[site.partition].progress.next_offset_of(site.site_id)
+        passed = self._parts.frontiers.passed(Place(site.site_id, site.partition, taken))
         return [] if passed is None else site.advance(passed)
 
     # -- calculations --------------------------------------------------------------------------------------------------
@@ -111,11 +113,12 @@ class Recalculation:
 
     async def _calculate(self, due: Due) -> None:
         trigger = ", ".join(due.causes)
-        run = await self.calculate(due.site_id, due.as_of_ms, HORIZON, trigger, newest=True)
+        for horizon in HORIZONS:
+            run = await self.calculate(due.site_id, due.as_of_ms, horizon, trigger, newest=True)
+            log.info("calculated", site_id=run.site_id, as_of=rfc3339(run.as_of_ms), skus=run.skus, trigger=trigger)
         self._agenda.triggers.calculated(due.site_id, due.as_of_ms)
         for cause in due.causes:
             metrics.RUNS.labels(cause.name.lower()).inc()
-        log.info("calculated", site_id=run.site_id, as_of=rfc3339(run.as_of_ms), skus=run.skus, trigger=trigger)
 
     async def calculate(self, site_id: str, as_of_ms: int, horizon: str, trigger: str, *, newest: bool) -> Run:
         """One calculation; what a `newest` one changes is published.

@@ -1,5 +1,6 @@
 """Runs: what was calculated when and from what, and the results that are there to be read."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -43,6 +44,12 @@ def find(connection: Connection, run_id: str) -> Run | None:
     return Run(**rows[0]) if rows else None
 
 
+def find_newest(connection: Connection, site_id: str, horizon: str, until_ms: int) -> Run | None:
+    """The current run of a site with the latest `as_of` up to `until_ms`; None without one."""
+    rows = _QUERIES["find_newest"].table(connection, site_id=site_id, horizon=horizon, until_ms=until_ms).to_pylist()
+    return Run(**rows[0]) if rows else None
+
+
 def find_all(connection: Connection, site_id: str | None, row_limit: int | None) -> list[Run]:
     """Runs of a site or of all, the latest calculation first."""
     rows = _QUERIES["find_all"].table(connection, site_id=site_id, row_limit=row_limit).to_pylist()
@@ -62,10 +69,13 @@ def store(connection: Connection, run: Run) -> None:
         _QUERIES["store"].rows(connection)
 
 
-def results(connection: Connection, site_id: str | None, as_of_ms: int | None, horizon: str) -> pa.Table:
-    """Coefficients of a site or of all, of one `as_of` or of each site's newest, sorted by site and SKU.
+def results(
+    connection: Connection, site_id: str | None, as_of_ms: int | None, horizon: str, skus: Sequence[str] | None = None
+) -> pa.Table:
+    """Coefficients of a site or of all, of one `as_of` or of each site's newest, of some SKUs or of all.
 
-    The columns of `schemas.coefficients.COLUMNS`; `as_of` and `first_seen` are RFC 3339 texts, units and
-    `normalized_lines` are decimals.
+    Sorted by site and SKU. The columns of `schemas.coefficients.COLUMNS`; `as_of` and `first_seen` are RFC 3339 texts,
+    units and `normalized_lines` are decimals.
     """
-    return _QUERIES["results"].table(connection, site_id=site_id, as_of_ms=as_of_ms, horizon=horizon)
+    values = {"site_id": site_id, "as_of_ms": as_of_ms, "horizon": horizon, "skus": skus}
+    return _QUERIES["results"].table(connection, **values)

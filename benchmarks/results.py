@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from statistics import median
 from typing import Any
@@ -19,6 +19,12 @@ COLUMNS = ("lane", "a second", "lowest – highest", "CPU s per million", "RSS M
 def ratios(runs: Sequence[Run], lane: str, yardstick: str) -> list[float]:
     """How many times as fast, in each run that has both, ascending."""
     return sorted(run[lane].rate / run[yardstick].rate for run in runs if lane in run and yardstick in run)
+
+
+def cpu_ratios(runs: Sequence[Run], lane: str, yardstick: str) -> list[float]:
+    """How many times as many items per CPU second, in each run that has both, ascending."""
+    pairs = [(run[lane], run[yardstick]) for run in runs if lane in run and yardstick in run]
+    return sorted((one.items / one.cpu_s) / (other.items / other.cpu_s) for one, other in pairs)
 
 
 def table(runs: Sequence[Run]) -> list[tuple[str | int | None, ...]]:
@@ -48,7 +54,8 @@ def to_json(feed: BenchFeed, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         **{lane.headline: _headline(lane, runs) for lane in LANES},
         "stream_rss_mb": round(max(streams), 1) if streams else None,
-        "ratios": _ratios(runs),
+        "ratios": _all_pairs(ratios, runs),
+        "cpu_ratios": _all_pairs(cpu_ratios, runs),
         "input": {"events": feed.events, "skus": feed.skus, "partitions": feed.partitions}
         | {"bytes_per_event": round(feed.mean_bytes), "events_per_second_of_event_time": EVENTS_PER_SECOND},
         "machine": _machine(),
@@ -65,18 +72,14 @@ def _headline(lane: Lane, runs: Sequence[Run]) -> float | None:
     return round(median(measured.rate for measured in found))
 
 
-def _ratios(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
-    pairs = [
-        (lane.name, yardstick)
-        for lane in LANES
-        for yardstick in YARDSTICKS
-        if lane.unit == "events" and lane.name != yardstick
-    ]
-    found = {f"{lane}/{yardstick}": ratios(runs, lane, yardstick) for lane, yardstick in pairs}
+def _all_pairs(ratio: Callable[[Sequence[Run], str, str], list[float]], runs: Sequence[Run]) -> dict[str, Any]:
+    """`lane/yardstick` → median, lowest and highest over the runs that have both."""
+    lanes = [lane.name for lane in LANES if lane.unit == "events"]
+    found = {f"{lane}/{yardstick}": ratio(runs, lane, yardstick) for lane in lanes for yardstick in YARDSTICKS}
     return {
-        name: {"median": round(median(values), 3), "lowest": round(values[0], 3), "highest": round(values[-1], 3)}
-        for name, values in found.items()
-        if values
+        pair: {"median": round(median(values), 3), "lowest": round(values[0], 3), "highest": round(values[-1], 3)}
+        for pair, values in found.items()
+        if values and len(set(pair.split("/"))) == 2
     }
 
 

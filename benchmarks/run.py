@@ -17,7 +17,7 @@ from benchmarks.job import Job, LaneFailed, run_apart
 from benchmarks.measure import Measurement
 from benchmarks.plan import LANES, Lane, lanes_named
 from benchmarks.results import COLUMNS, Run, table, to_json
-from benchmarks.topic import FeedNotStored, ensure_topic
+from benchmarks.topic import FeedNotStored, store, stored, topic_name
 from console import screen
 from console.progress import Meter
 from sandbox.kafka import FULL_JVM, EmbeddedKafka
@@ -71,8 +71,10 @@ def measure(options: Options) -> list[Run]:
 
 
 def _filled_topic(kafka: EmbeddedKafka, feed: BenchFeed) -> str:
-    with Meter("feed", total=feed.events, unit="events") as meter:
-        return ensure_topic(kafka.bootstrap_servers, feed, meter.advance)
+    if not stored(kafka.bootstrap_servers, feed):
+        with Meter("feed", total=feed.events, unit="events") as meter:
+            store(kafka.bootstrap_servers, feed, meter.advance)
+    return topic_name(feed)
 
 
 def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None, topic: str | None) -> Run:

@@ -28,23 +28,30 @@ def topic_name(feed: BenchFeed) -> str:
     return f"bench.orders.{feed.events}-{feed.fingerprint}"
 
 
-def ensure_topic(bootstrap: str, feed: BenchFeed, on_progress: Progress = lambda _: None) -> str:
-    """The feed's topic, filled now unless it was before; its name. Blocks.
+def stored(bootstrap: str, feed: BenchFeed) -> bool:
+    """Whether the broker holds the whole feed. Blocks.
+
+    Raises:
+        KafkaException: it does not answer.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    known = admin.list_topics(timeout=TIMEOUT_S).topics
+    return topic_name(feed) in known and _end_offsets(admin, feed) == feed.end_offsets()
+
+
+def store(bootstrap: str, feed: BenchFeed, on_progress: Progress) -> None:
+    """Create the feed's topic anew and fill it. Blocks.
 
     Raises:
         FeedNotStored, KafkaException
     """
     name, admin = topic_name(feed), AdminClient({"bootstrap.servers": bootstrap})
-    known = admin.list_topics(timeout=TIMEOUT_S).topics
-    if name in known and _end_offsets(admin, name, feed) == feed.end_offsets():
-        return name
-    if name in known:  # an earlier attempt was interrupted
+    if name in admin.list_topics(timeout=TIMEOUT_S).topics:  # an earlier attempt was interrupted
         _settle(admin.delete_topics([name], operation_timeout=TIMEOUT_S))
     _settle(admin.create_topics([NewTopic(name, feed.partitions, 1, config=_CONFIG)], operation_timeout=TIMEOUT_S))
     _send(bootstrap, name, feed, on_progress)
-    if (stored := _end_offsets(admin, name, feed)) != feed.end_offsets():
-        raise FeedNotStored(f"{name} ends at {stored}, not at {feed.end_offsets()}")
-    return name
+    if (found := _end_offsets(admin, feed)) != feed.end_offsets():
+        raise FeedNotStored(f"{name} ends at {found}, not at {feed.end_offsets()}")
 
 
 def _settle(answers: dict[str, Future[None]]) -> None:
@@ -52,8 +59,8 @@ def _settle(answers: dict[str, Future[None]]) -> None:
         answer.result()
 
 
-def _end_offsets(admin: AdminClient, topic: str, feed: BenchFeed) -> dict[int, int]:
-    partitions = [TopicPartition(topic, partition) for partition in range(feed.partitions)]
+def _end_offsets(admin: AdminClient, feed: BenchFeed) -> dict[int, int]:
+    partitions = [TopicPartition(topic_name(feed), partition) for partition in range(feed.partitions)]
     answers = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()), request_timeout=TIMEOUT_S)
     return {tp.partition: answer.result().offset for tp, answer in answers.items()}
 

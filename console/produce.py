@@ -1,11 +1,11 @@
 """Sending lines to a source topic: byte for byte, every one accounted for."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from sys import stdin
 from typing import BinaryIO
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -158,7 +158,7 @@ def _total_bytes(files: Sequence[str]) -> int | None:
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
     if name == STDIN:
-        yield stdin.buffer
+        yield sys.stdin.buffer
         return
     with Path(name).open("rb") as file:
         yield file

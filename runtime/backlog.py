@@ -1,31 +1,34 @@
 """How far the batch workers are behind: manifests announced that their group has not taken."""
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+import asyncio
 
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
+
+from runtime.connections import reading
 from runtime.settings import Settings
+from runtime.topic_reader import partitions_of
 from schemas.topics import TopicRole
 
+TIMEOUT_S = 10.0
 
-def batch_backlog(settings: Settings) -> int | None:
-    """Manifests that wait, over all partitions; None while the brokers do not answer. Blocks.
 
-    A partition of which the group has committed nothing counts from its start.
+async def batch_backlog(settings: Settings) -> int | None:
+    """Manifests that wait, over all partitions; None while the brokers do not answer.
+
+    A partition of which the group has committed nothing counts from its start. aiokafka rather than the admin client
+    of confluent-kafka: the futures of that one crash the process now and then when a broker goes away.
     """
-    topic = settings.topics.name(TopicRole.BATCHES)
-    admin = admin_client(settings.kafka)
+    topic, kafka = settings.topics.name(TopicRole.BATCHES), settings.kafka
     try:
-        described = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
-        partitions = [TopicPartition(topic, number) for number in described.partitions]
-        asked = ConsumerGroupTopicPartitions(settings.kafka.batch_group, partitions)
-        group = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)
-        taken = {tp.partition: tp.offset for tp in group[settings.kafka.batch_group].result().topic_partitions}
-        ends = admin.list_offsets(
-            dict.fromkeys(partitions, OffsetSpec.latest()),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=REQUEST_TIMEOUT_S,
-        )
-        return sum(max(0, end.result().offset - max(0, taken[tp.partition])) for tp, end in ends.items())
-    except (KafkaException, KeyError):
+        async with asyncio.timeout(TIMEOUT_S):
+            numbers = await asyncio.to_thread(partitions_of, kafka, topic)
+            async with reading(kafka, group_id=kafka.batch_group) as consumer:
+                partitions = [TopicPartition(topic, number) for number in numbers]
+                consumer.assign(partitions)
+                ends = await consumer.end_offsets(partitions)
+                taken = {tp: await consumer.committed(tp) or 0 for tp in partitions}
+        return sum(max(0, ends[tp] - taken[tp]) for tp in partitions)
+    except (KafkaError, KafkaException, KeyError, OSError, TimeoutError):
         return None

@@ -54,8 +54,19 @@ def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def admin_client(kafka: KafkaSettings) -> AdminClient:
-    """An admin client. Its calls block: run them in a thread from async code."""
-    return AdminClient(confluent_options(kafka))
+    """An admin client. Its calls block: run them in a thread from async code.
+
+    One per cluster and process, kept for good: one that is collected while a future of its is not done takes the
+    process down with a segmentation fault (confluent-kafka 2.16, seen when the broker went away).
+    """
+    options = confluent_options(kafka)
+    name = str(sorted(options.items()))
+    if name not in _ADMINS:
+        _ADMINS[name] = AdminClient(options)
+    return _ADMINS[name]
+
+
+_ADMINS: dict[str, AdminClient] = {}
 
 
 def probe(kafka: KafkaSettings) -> None:

@@ -1,7 +1,7 @@
 """Topics on the broker: read them, refuse to start, put them right."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -70,20 +70,21 @@ def read_topics(settings: Settings) -> dict[str, TopicFacts]:
 
 
 def apply(settings: Settings, differences: Sequence[Difference]) -> None:
-    """Create, alter and grow; what has to be done by hand is left. Blocks until created topics can be used.
+    """Create, alter and grow; what has to be done by hand is left. Blocks until new partitions can be used.
 
     Raises:
         KafkaException: the broker refused; what was done before stays done.
-        TimeoutError: created topics have no leader yet after 15 s.
+        TimeoutError: new partitions have no leader yet after 15 s.
     """
     admin = admin_client(settings.kafka)
     specs = dict(settings.topic_specs())
     by_remedy = {remedy: [d for d in differences if d.remedy is remedy] for remedy in Remedy}
     missing = [difference.topic for difference in by_remedy[Remedy.CREATE]]
     _create(admin, settings, [(name, specs[name]) for name in missing])
-    _await_leaders(admin, missing)
     _alter(admin, by_remedy[Remedy.ALTER])
     _grow(admin, by_remedy[Remedy.GROW])
+    new = [difference.topic for remedy in (Remedy.CREATE, Remedy.GROW) for difference in by_remedy[remedy]]
+    _await_leaders(admin, {name: settings.topics.partition_count(specs[name]) for name in new})
 
 
 def _create(admin: AdminClient, settings: Settings, missing: Sequence[tuple[str, TopicSpec]]) -> None:
@@ -105,20 +106,21 @@ def _create(admin: AdminClient, settings: Settings, missing: Sequence[tuple[str,
                 raise
 
 
-def _await_leaders(admin: AdminClient, names: Sequence[str]) -> None:
-    """A topic just created is not known to every broker at once."""
+def _await_leaders(admin: AdminClient, partitions: Mapping[str, int]) -> None:
+    """A topic or partition just created is not known to every broker at once."""
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
-    while names:
+    while partitions:
         known = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-        if all(name in known and _has_leaders(known[name]) for name in names):
+        if all(name in known and _is_usable(known[name], count) for name, count in partitions.items()):
             return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"created, but without a leader after {REQUEST_TIMEOUT_S:.0f} s: {', '.join(names)}")
+            names = ", ".join(partitions)
+            raise TimeoutError(f"created, but without a leader after {REQUEST_TIMEOUT_S:.0f} s: {names}")
         time.sleep(0.05)
 
 
-def _has_leaders(topic: TopicMetadata) -> bool:
-    return bool(topic.partitions) and all(p.leader >= 0 for p in topic.partitions.values())
+def _is_usable(topic: TopicMetadata, partitions: int) -> bool:
+    return len(topic.partitions) >= partitions and all(p.leader >= 0 for p in topic.partitions.values())
 
 
 def _alter(admin: AdminClient, differences: Sequence[Difference]) -> None:

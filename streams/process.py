@@ -201,7 +201,7 @@ async def _watch(bench: Workbench, health: Health) -> None:
             pressure.lift("store")
         except StoreUnavailable as error:
             pressure.press("store", str(error))
-        _judge_backlog(await asyncio.to_thread(batch_backlog, bench.settings), bench, health)
+        _judge_backlog(await batch_backlog(bench.settings), bench, health)
         await asyncio.sleep(WATCH_S)
 
 

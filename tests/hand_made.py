@@ -1,7 +1,11 @@
 """Batches made by hand: a few events with a few words each, for tests that know the answer."""
 
+import hashlib
 import itertools
+import json
+import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +85,19 @@ def batch(source: Source, *events: Event, batch_id: str | None = None) -> tuple[
         pipeline_version="0",
     )
     return manifest, rows
+
+
+def body_sha256(event: Event) -> str:
+    """The contract, independently: fields sorted by name, compact JSON, null where null, quantities with 3 decimals."""
+    parts = (f'"{name}":{_json_text(name, value)}' for name, value in sorted(event.items()))
+    return hashlib.sha256(f"{{{','.join(parts)}}}".encode()).hexdigest()
+
+
+def _json_text(name: str, value: Any) -> str:
+    if name in {"quantity", "variance", "book_quantity"} and value is not None:
+        return f"{Decimal(str(value)):.3f}"
+    escaped = json.dumps(value, ensure_ascii=False)
+    return re.sub(r"(?<!\\)((?:\\\\)*\\u)(00[01][0-9a-f])", lambda found: found[1] + found[2].upper(), escaped)
 
 
 def open_database(path: Path | None = None, *, spec: str = "PT1H", zone: str = "UTC", **rules: Any) -> Database:

@@ -185,8 +185,9 @@ class Workers:
         self._pool = ThreadPoolExecutor(1)
 
     def run(self, **options: Any) -> "Future[Drained]":
-        """A drain in the background."""
-        return self._pool.submit(lambda: asyncio.run(drain(self.settings, DrainOptions(**options))))
+        """A drain in the background, which gives up before the test does."""
+        chosen = DrainOptions(**{"timeout": timedelta(seconds=30), **options})
+        return self._pool.submit(lambda: asyncio.run(drain(self.settings, chosen)))
 
     def write(self, source: Source, partition: int, **changes: Any) -> None:
         """A frontier record: the last one of its partition with these changes."""
@@ -219,12 +220,12 @@ class Workers:
             for partition in range(2):
                 self.write(source, partition, **changes)
 
-    def request(self, phase: str) -> ControlRecord:
-        """The newest control record, once it is of this phase."""
+    def request(self, phase: str, after: int = 0) -> ControlRecord:
+        """The newest control record, once it is of this phase and more than `after` are there."""
 
         def newest() -> ControlRecord | None:
             records = self.control()
-            return records[-1] if records and records[-1].phase == phase else None
+            return records[-1] if len(records) > after and records[-1].phase == phase else None
 
         found = until(newest)
         assert found, f"no {phase} was written, but {self.control()}"
@@ -318,7 +319,7 @@ def test_a_second_drain_is_refused_until_it_is_told_to_replace(workers: Workers)
     with pytest.raises(DrainUnderWay):
         workers.run().result(timeout=20)
     replacing = workers.run(replace=True, wait_for_batches=False)
-    request = workers.request("request")
+    request = workers.request("request", after=1)
     assert [(record.id, record.phase) for record in workers.control()] == [
         ("left", "request"),
         ("left", "done"),

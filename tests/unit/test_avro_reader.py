@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import fastavro
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,8 +80,6 @@ def test_what_the_stream_stage_writes_is_read_back(codec: str) -> None:
     """Both sides of the contract are ours; a file of two blocks goes from one to the other unchanged."""
     records = [_order(number) for number in range(20)]
     batch_format = BatchFormat(Source.ORDERS, codec)
-    import pyarrow as pa
-
     rows = pa.Table.from_pylist(records, batch_format.rows_schema)
     sync = bytes(range(16))
     blocks = [batch_format.block(part, 3, sync) for part in (rows.slice(0, 12), rows.slice(12))]

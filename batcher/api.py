@@ -1,0 +1,201 @@
+"""The batch worker's HTTP API. A worker answers for the sites that it owns and is ready for.
+
+| answer | means |
+|---|---|
+| 400 `bad_request` | the request is wrong; the message says what |
+| 404 `not_found` | no such site, or no calculation of that instant |
+| 409 `incomplete` | the instant is not complete; `sites` say why |
+| 421 `wrong_owner` | `owner` is the address of the worker that owns the site |
+| 503 `not_ready` | the worker is catching up, or the site is held; the message says why |
+
+Lists have `rows`, tables have `columns`; `not_ready` names sites of this worker that are left out, and why. A client
+that asks for `application/vnd.apache.arrow.stream` gets a table as an Arrow stream.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+from aiohttp import web
+
+from batcher import metrics
+from batcher.database import Database
+from batcher.horizon import HORIZONS
+from batcher.replies import errors_as_json, json_reply, table_reply
+from batcher.requests import ComputeRequest, RecalcRequest, read_body, read_horizon, read_instant, read_limit
+from batcher.runs import Run
+from batcher.service import NotReady, Service
+from batcher.sites import Site
+from batcher.window_list import WindowRow, list_windows
+from schemas.instants import rfc3339
+from schemas.reference import canonical_sku
+
+MAX_BODY_BYTES = 1 << 20
+MANY = 10_000
+
+
+def build_app(api: "Api") -> web.Application:
+    """The application, without health routes."""
+    app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
+    app.router.add_post("/api/v1/velocity/compute", api.compute)
+    app.router.add_post("/api/v1/recalc", api.recalc)
+    app.router.add_get("/api/v1/owners", api.owners)
+    app.router.add_get("/api/v1/sites", api.sites)
+    app.router.add_get("/api/v1/coefficients", api.coefficients)
+    app.router.add_get("/api/v1/runs", api.runs)
+    app.router.add_get("/api/v1/windows", api.windows)
+    app.router.add_get("/api/v1/batches", api.batches)
+    app.router.add_get("/api/v1/facts/held", api.held)
+    app.router.add_get("/api/v1/conflicts", api.conflicts)
+    return app
+
+
+class Api:
+    """A handler for each route. Until `answer_from` is called, every answer is that the worker is not ready."""
+
+    def __init__(self) -> None:
+        self._answers: Service | None = None
+
+    def answer_from(self, service: Service) -> None:
+        """From now on there is somebody to ask."""
+        self._answers = service
+
+    @property
+    def _service(self) -> Service:
+        if self._answers is None:
+            raise NotReady("the worker has not started yet")
+        return self._answers
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    async def compute(self, request: web.Request) -> web.Response:
+        """A result for each SKU, in the order of the request; it is looked up in the canonical form."""
+        with metrics.COMPUTE_SECONDS.time():
+            asked = read_body(await request.read(), ComputeRequest)
+            horizon = read_horizon("window", asked.window, HORIZONS)
+            as_of_ms = read_instant("as_of", asked.as_of)
+            site = await self._service.site(asked.site_id or await self._service.only_site())
+            run = await self._service.run(site, as_of_ms, horizon)
+            canonical = [canonical_sku(sku) for sku in asked.skus]
+            table = await self._service.coefficients(run, sorted(set(canonical)))
+            found = {row["sku"]: row for row in table.to_pylist()}
+            results = [_result(sku, found.get(key)) for sku, key in zip(asked.skus, canonical, strict=True)]
+            return json_reply({**_describe(run), "results": results})
+
+    async def coefficients(self, request: web.Request) -> web.Response:
+        """All results of an instant, or the newest ones; sites without a calculation of it are left out."""
+        horizon = read_horizon("horizon", request.query.get("horizon", next(iter(HORIZONS))), HORIZONS)
+        as_of_ms = read_instant("as_of", request.query.get("as_of"))
+        site_id = request.query.get("site_id")
+        sites, not_ready = await self._service.chosen(site_id)
+        runs = [await self._service.run(site, as_of_ms, horizon) for site in sites]
+        tables = [await self._service.coefficients(run) for run in runs]
+        return await asyncio.to_thread(
+            table_reply, request, pa.concat_tables(tables) if tables else pa.table({}), not_ready=not_ready
+        )
+
+    async def recalc(self, request: web.Request) -> web.Response:
+        """One calculation of each site; the same again changes nothing."""
+        asked = read_body(await request.read(), RecalcRequest)
+        horizon = read_horizon("horizon", asked.horizon, HORIZONS)
+        as_of_ms = read_instant("as_of", asked.as_of) or 0
+        runs = await self._service.recalculate(asked.site_id, as_of_ms, horizon, partial=asked.partial)
+        return json_reply({"runs": [_describe(run) for run in runs]})
+
+    async def runs(self, request: web.Request) -> web.Response:
+        """Calculations, the latest first."""
+        limit = read_limit(request.query.get("limit"), MANY)
+        sites, not_ready = await self._service.chosen(request.query.get("site_id"))
+        found = [run for site in sites for run in await self._service.read(Database.runs, site.site_id, limit)]
+        found.sort(key=lambda run: run.calculated_at_ms, reverse=True)
+        return json_reply({"rows": [_describe(run) for run in found[:limit]], "not_ready": not_ready})
+
+    # -- who and what --------------------------------------------------------------------------------------------------
+
+    async def owners(self, _: web.Request) -> web.Response:
+        """The workers of the group and their partitions of the batches topic; a site's partition is that of its key."""
+        members = await self._service.members()
+        owned = {partition for member in members for partition in member.partitions}
+        return json_reply(
+            {
+                "topic": self._service.batches_topic,
+                "partitions": self._service.partitions,
+                "owners": [
+                    {"url": member.url, "worker_id": member.worker_id, "partitions": member.partitions}
+                    for member in members
+                ],
+                "unowned": sorted(set(range(self._service.partitions)) - owned),
+            }
+        )
+
+    async def sites(self, _: web.Request) -> web.Response:
+        """The sites of this worker and up to when they are complete."""
+        sites, not_ready = self._service.sites()
+        return json_reply({"rows": [_describe_site(site) for site in sites], "not_ready": not_ready})
+
+    async def windows(self, request: web.Request) -> web.Response:
+        """Windows that have or had events, the latest first."""
+        limit = read_limit(request.query.get("limit"), MANY)
+        sites, not_ready = await self._service.chosen(request.query.get("site_id"))
+        found = [row for site in sites for row in await self._windows(site)]
+        found.sort(key=lambda row: row.start, reverse=True)
+        return json_reply({"rows": found[:limit], "not_ready": not_ready})
+
+    async def _windows(self, site: Site) -> list[WindowRow]:
+        catalogue = await self._service.read(Database.batches, site.site_id)
+        batches = catalogue.select(["kind", "windows", "record_count"])
+        frontiers = self._service.frontiers()
+        return await asyncio.to_thread(
+            lambda: list_windows(site.site_id, batches.to_pylist(), frontiers, site.complete)
+        )
+
+    async def batches(self, request: web.Request) -> web.Response:
+        """The catalogue, in the order of announcement per site."""
+        return await self._table(request, Database.batches)
+
+    async def held(self, request: web.Request) -> web.Response:
+        """Facts that wait for reference data."""
+        return await self._table(request, Database.held)
+
+    async def conflicts(self, request: web.Request) -> web.Response:
+        """Bodies that do not count beside the one that does."""
+        return await self._table(request, Database.conflicts)
+
+    async def _table(self, request: web.Request, read: Callable[[Database, str], pa.Table]) -> web.Response:
+        limit = read_limit(request.query.get("limit"), MANY)
+        sites, not_ready = await self._service.chosen(request.query.get("site_id"))
+        tables = [await self._service.read(read, site.site_id) for site in sites]
+        table = pa.concat_tables(tables).slice(0, limit) if tables else pa.table({})
+        return await asyncio.to_thread(table_reply, request, table, not_ready=not_ready)
+
+
+def _result(sku: str, row: dict[str, Any] | None) -> dict[str, Any]:
+    """One of `results`: the SKU as it was asked for, and what there is of it."""
+    return {"sku": sku, "status": "unknown"} if row is None else {**row, "sku": sku, "status": "ok"}
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    return {
+        "site_id": run.site_id,
+        "horizon": run.horizon,
+        "as_of": rfc3339(run.as_of_ms),
+        "start": rfc3339(run.start_ms),
+        "run_id": run.run_id,
+        "trigger": run.trigger,
+        "calculated_at": rfc3339(run.calculated_at_ms),
+        "complete_windows": run.complete_windows,
+        "windows": run.windows,
+        "coverage": run.coverage,
+        "skus": run.skus,
+        "current": run.current,
+    }
+
+
+def _describe_site(site: Site) -> dict[str, Any]:
+    return {
+        "site_id": site.site_id,
+        "partition": site.partition,
+        "first_fact": rfc3339(site.first_fact_ms),
+        "complete_until": None if site.complete is None else rfc3339(site.complete.end),
+    }

@@ -1,0 +1,62 @@
+"""Replies of the API: JSON, Arrow, and errors as JSON."""
+
+import io
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import structlog
+from aiohttp import web
+
+from batcher.requests import BadRequest
+from batcher.service import Ambiguous, Incomplete, NotFound, NotReady, WrongOwner
+
+log = structlog.get_logger(__name__)
+
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def json_reply(body: Any, status: int = 200) -> web.Response:
+    """A body as JSON; decimals are numbers."""
+    return web.Response(body=_ENCODER.encode(body), status=status, content_type="application/json")
+
+
+def table_reply(request: web.Request, table: pa.Table, **beside: Any) -> web.Response:
+    """A table: its columns as JSON with what stands beside them, or, if the client asks for it, an Arrow stream."""
+    if ARROW_STREAM not in request.headers.get("Accept", ""):
+        return json_reply({"columns": table.to_pydict(), **beside})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return web.Response(body=sink.getvalue(), content_type=ARROW_STREAM)
+
+
+def error_reply(status: int, error: str, message: str, **more: Any) -> web.Response:
+    """An error: a word for programs, a sentence for people."""
+    return json_reply({"error": error, "message": message, **more}, status)
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What handlers raise, as replies."""
+    try:
+        return await handler(request)
+    except (BadRequest, Ambiguous) as error:
+        return error_reply(400, "bad_request", str(error))
+    except NotFound as error:
+        return error_reply(404, "not_found", str(error))
+    except Incomplete as error:
+        return error_reply(409, "incomplete", str(error), sites=error.sites)
+    except WrongOwner as error:
+        return error_reply(421, "wrong_owner", str(error), owner=error.owner)
+    except NotReady as error:
+        return error_reply(503, "not_ready", str(error))
+    except web.HTTPException as error:
+        return error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+    except Exception:
+        log.exception("unexpected failure of a request", path=request.path)
+        return error_reply(500, "internal", "unexpected failure; the worker's log has the details")

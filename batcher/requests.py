@@ -1,0 +1,85 @@
+"""Requests to the API: what they are made of, and what is wrong with them. Pure."""
+
+from collections.abc import Collection
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from schemas.instants import parse_rfc3339
+
+MAX_SKUS = 10_000
+MAX_ROWS = 100_000
+_DEFAULT_HORIZON = "rolling_30d"
+
+SkuText = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class BadRequest(ValueError):
+    """The request is wrong; the message says what."""
+
+
+class ComputeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/v1/velocity/compute`. `as_of` is RFC 3339; left out, the newest run answers."""
+
+    skus: Annotated[tuple[SkuText, ...], msgspec.Meta(min_length=1, max_length=MAX_SKUS)]
+    window: str = _DEFAULT_HORIZON
+    site_id: str | None = None
+    as_of: str | None = None
+
+
+class RecalcRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/v1/recalc`. Without a site, all sites of the worker."""
+
+    as_of: str
+    site_id: str | None = None
+    horizon: str = _DEFAULT_HORIZON
+    partial: bool = False
+
+
+R = TypeVar("R", ComputeRequest, RecalcRequest)
+
+
+def read_body(body: bytes, kind: type[R]) -> R:
+    """
+    Raises:
+        BadRequest: the body is no such request.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadRequest(str(error)) from error
+
+
+def read_instant(name: str, text: str | None) -> int | None:
+    """UTC milliseconds of a time in RFC 3339; None where there is none.
+
+    Raises:
+        BadRequest: it is no such time.
+    """
+    try:
+        return None if text is None else parse_rfc3339(text)
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}") from error
+
+
+def read_horizon(name: str, text: str, known: Collection[str]) -> str:
+    """
+    Raises:
+        BadRequest: there is no such horizon.
+    """
+    if text not in known:
+        raise BadRequest(f"{name}: there is no horizon {text!r}; there are {', '.join(sorted(known))}")
+    return text
+
+
+def read_limit(text: str | None, default: int) -> int:
+    """How many rows are wanted at most.
+
+    Raises:
+        BadRequest: it is no number from 1 on.
+    """
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_ROWS):
+        raise BadRequest(f"limit: {text!r} is not a number from 1 to {MAX_ROWS}")
+    return int(text)

@@ -1,0 +1,250 @@
+"""What the API answers, apart from HTTP: for the sites that this worker owns and is ready for."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
+
+import aiohttp
+import pyarrow as pa
+
+from batcher.agenda import Agenda
+from batcher.database import Database
+from batcher.owners import Member, Owners, sites_of
+from batcher.recalculation import Parts, Recalculation
+from batcher.runs import Run
+from batcher.sites import Site
+from batcher.triggers import Cause
+from batcher.workbench import Workbench
+from runtime.topic_reader import end_offsets
+from schemas.instants import rfc3339
+from schemas.records import Frontier
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SYNC_S = 15.0
+
+
+class WrongOwner(Exception):
+    """Another worker owns the site."""
+
+    def __init__(self, site_id: str, owner: str) -> None:
+        super().__init__(f"site {site_id} is owned by the worker at {owner}")
+        self.owner = owner
+
+
+class NotReady(Exception):
+    """Nobody can say yet; asking again later helps."""
+
+
+class NotFound(Exception):
+    """There is no such thing here."""
+
+
+class Ambiguous(Exception):
+    """There are several sites, and none was named."""
+
+    def __init__(self, site_ids: Sequence[str]) -> None:
+        shown = ", ".join(site_ids[:5]) + (", …" if len(site_ids) > 5 else "")
+        super().__init__(f"site_id must say which of the {len(site_ids)} sites is meant: {shown}")
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteSite:
+    """Why an instant is not complete for a site."""
+
+    site_id: str
+    reason: str
+    complete_until: str | None
+
+
+class Incomplete(Exception):
+    """An instant is not complete for some sites, and a partial calculation was not asked for."""
+
+    def __init__(self, as_of: str, sites: list[IncompleteSite]) -> None:
+        super().__init__(f"{as_of} is not complete: " + "; ".join(f"{site.site_id}: {site.reason}" for site in sites))
+        self.sites = sites
+
+
+class Service:
+    """Answers by the state that the other parts keep. `address` is where this worker's API answers."""
+
+    def __init__(
+        self, bench: Workbench, agenda: Agenda, parts: Parts, recalculation: Recalculation, owners: Owners, address: str
+    ) -> None:
+        self._bench, self._agenda, self._parts = bench, agenda, parts
+        self._recalculation, self._owners = recalculation, owners
+        self._url = f"http://{address}"
+
+    # -- whose sites ---------------------------------------------------------------------------------------------------
+
+    async def site(self, site_id: str) -> Site:
+        """A site that is ours and ready.
+
+        Raises:
+            WrongOwner, NotReady: it is not.
+            NotFound: no batch has named it.
+        """
+        home = self._bench.home_of(site_id)
+        owned = self._parts.ownership.partitions.get(home)
+        if owned is None:
+            member = await self._owners.owner_of(home)
+            if member is None or member.url == self._url:
+                raise NotReady(f"partition {home} of {self._bench.batches_topic}, that of {site_id}, is changing hands")
+            raise WrongOwner(site_id, member.url)
+        if reason := self._why_not_ready(site_id):
+            raise NotReady(reason)
+        site = self._agenda.book.get(site_id)
+        if site is None:
+            raise NotFound(f"no batch has named site {site_id}")
+        return site
+
+    def sites(self) -> tuple[list[Site], dict[str, str]]:
+        """Our sites that are ready, and why others are not.
+
+        Raises:
+            NotReady: a partition of ours is still catching up: which sites there are is not known.
+        """
+        partitions = self._parts.ownership.partitions
+        if not partitions:
+            raise NotReady("this worker owns no partition at the moment")
+        for owned in partitions.values():
+            if not owned.ready:
+                raise NotReady(self._catching_up(owned.number))
+        ours = self._agenda.book.of(partitions)
+        reasons = {site.site_id: reason for site in ours if (reason := self._why_not_ready(site.site_id))}
+        return [site for site in ours if site.site_id not in reasons], reasons
+
+    async def only_site(self) -> str:
+        """The site, where there is but one in all of the group.
+
+        Raises:
+            NotReady: not all workers say which sites they have.
+            NotFound: there is none.
+            Ambiguous: there are several.
+        """
+        mine = {site.site_id for site in self._agenda.book.of(self._parts.ownership.partitions)}
+        others = [member for member in await self.members() if member.partitions and member.url != self._url]
+        try:
+            found = sorted(mine.union(*[await sites_of(member) for member in others]))
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NotReady(f"another worker does not say which sites it has: {error!r}") from error
+        if not found:
+            raise NotFound("no batch has named a site yet")
+        if len(found) > 1:
+            raise Ambiguous(found)
+        return found[0]
+
+    async def chosen(self, site_id: str | None) -> tuple[list[Site], dict[str, str]]:
+        """The one site, or all of ours; see `site` and `sites`."""
+        return self.sites() if site_id is None else ([await self.site(site_id)], {})
+
+    async def members(self) -> list[Member]:
+        """The workers of the group."""
+        return await self._owners.members()
+
+    @property
+    def batches_topic(self) -> str:
+        """Name of the batches topic."""
+        return self._bench.batches_topic
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the batches topic has."""
+        return self._bench.partitions
+
+    def frontiers(self) -> list[Frontier]:
+        """The newest record of every source partition."""
+        return list(self._parts.frontiers.records.values())
+
+    async def read(self, work: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask the database."""
+        return await self._bench.database.read(work, *args, **kwargs)
+
+    def _why_not_ready(self, site_id: str) -> str | None:
+        owned = self._parts.ownership.of_site(site_id)
+        if owned is None or not owned.ready:
+            return self._catching_up(self._bench.home_of(site_id))
+        if owned.progress.next_offset_of(site_id) < owned.end:
+            return self._parts.loader.holds.reason(site_id) or f"site {site_id} is catching up"
+        return None
+
+    def _catching_up(self, number: int) -> str:
+        owned = self._parts.ownership.partitions.get(number)
+        left = f", {owned.remaining} offsets to go" if owned else ""
+        return f"partition {number} of {self._bench.batches_topic} is catching up{left}"
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    async def run(self, site: Site, as_of_ms: int | None, horizon: str) -> Run:
+        """The site's run of an instant, or its newest one of a complete instant.
+
+        Raises:
+            NotFound: there is none.
+        """
+        until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
+        read = self._bench.database.read
+        run = None if until_ms is None else await read(Database.newest_run, site.site_id, horizon, until_ms)
+        if run is None and as_of_ms is None:
+            raise NotFound(f"site {site.site_id} has no calculation yet: none of its windows is complete")
+        if run is None or (as_of_ms is not None and run.as_of_ms != as_of_ms):
+            at = rfc3339(as_of_ms or 0)
+            raise NotFound(f"site {site.site_id} has no calculation for {at}: `velocity recalc --as-of {at}` makes one")
+        return run
+
+    async def coefficients(self, run: Run, skus: Sequence[str] | None = None) -> pa.Table:
+        """Results of a run, of some SKUs or of all."""
+        read = self._bench.database.read
+        return await read(Database.results, run.site_id, run.as_of_ms, run.horizon, skus)
+
+    async def recalculate(self, site_id: str | None, as_of_ms: int, horizon: str, *, partial: bool) -> list[Run]:
+        """Calculate for an instant. Only the end of the latest complete window is ever published.
+
+        Raises:
+            Incomplete: the instant is not, and no `partial` result was asked for; nothing was calculated.
+            NotReady: this worker does not keep up.
+        """
+        await self._up_to_date()
+        sites, not_ready = await self.chosen(site_id)
+        if not_ready:
+            raise NotReady("; ".join(not_ready.values()))
+        missing = [found for site in sites if (found := self._incomplete(site, as_of_ms))]
+        if missing and not partial:
+            raise Incomplete(rfc3339(as_of_ms), missing)
+        return [await self._calculate(site, as_of_ms, horizon) for site in sites]
+
+    async def _calculate(self, site: Site, as_of_ms: int, horizon: str) -> Run:
+        is_newest = site.complete is not None and as_of_ms == site.complete.end
+        return await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.REQUEST, newest=is_newest)
+
+    def _incomplete(self, site: Site, as_of_ms: int) -> IncompleteSite | None:
+        until = None if site.complete is None else rfc3339(site.complete.end)
+        if held := self._parts.loader.holds.reason(site.site_id):
+            return IncompleteSite(site.site_id, held, until)
+        window = site.incomplete_before(as_of_ms)
+        if window is None:
+            return None
+        name = f"window {rfc3339(window.start)} to {rfc3339(window.end)} is not complete"
+        return IncompleteSite(site.site_id, name, until)
+
+    async def _up_to_date(self) -> None:
+        """Take everything that was announced before now, so that who has drained finds it here.
+
+        Raises:
+            NotReady: it does not come in time.
+        """
+        kafka, frontiers = self._bench.settings.kafka, self._parts.frontiers
+        said = await end_offsets(kafka, frontiers.topic)
+        announced = await end_offsets(kafka, self._bench.batches_topic)
+        deadline = time.monotonic() + SYNC_S
+        while frontiers.position.is_behind(said) or self._is_behind(announced):
+            if time.monotonic() > deadline:
+                raise NotReady(f"batches that were announced have not been taken within {SYNC_S:.0f} s")
+            await asyncio.sleep(0.05)
+        await self._recalculation.settle()
+
+    def _is_behind(self, ends: dict[int, int]) -> bool:
+        partitions = self._parts.ownership.partitions
+        return any(one.progress.next_unheld() < ends[number] for number, one in partitions.items())

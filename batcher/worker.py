@@ -1,0 +1,166 @@
+"""The batch worker as a process: start, parts, signals, stop. Exit codes: 0 stopped, 1 failed, 3 refused."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from batcher.agenda import Agenda
+from batcher.api import Api, build_app
+from batcher.async_database import AsyncDatabase
+from batcher.database import Database
+from batcher.frontiers import Frontiers
+from batcher.loading import Loader
+from batcher.membership import Membership
+from batcher.owners import Owners
+from batcher.ownership import Ownership
+from batcher.publication import Publication
+from batcher.pulse import bounds_of, keep_pulse
+from batcher.recalculation import Parts, Recalculation
+from batcher.reference_feed import ReferenceFeed
+from batcher.regulation import Regulator
+from batcher.service import Service
+from batcher.workbench import Workbench
+from runtime.connections import probe, until_connected
+from runtime.health import Health, add_health_routes, serve_http
+from runtime.refusals import Refusal, SettingsRefused
+from runtime.settings import Settings
+from runtime.sites import site_windows
+from runtime.store import open_store
+from runtime.topic_reader import partitions_of
+from runtime.topics import check_topics
+from schemas.topics import TopicRole
+
+log = structlog.get_logger(__name__)
+
+DATABASE_FILE = "velocity.duckdb"
+FINISH_S = 5.0  # for the transaction in hand; of the 10 s that a stop may take
+COMMIT_S = 0.2
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+async def run_batch_worker(settings: Settings) -> int:
+    """Run until a signal or a failure; returns the exit code.
+
+    Raises:
+        Refusal: a guard said no.
+        OSError: the address of the API is taken or not ours.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    health, api = Health(), Api()
+    app = build_app(api)
+    add_health_routes(app, health)
+    host, wanted_port = host_and_port(settings.api.url)
+    runner, port = await serve_http(app, host, wanted_port)
+    address = f"{socket.gethostname() if host in EVERYWHERE else host}:{port}"
+    log.info("batch worker", worker=settings.worker_id, api=f"http://{address}", kafka=settings.kafka.bootstrap_servers)
+    try:
+        health.raise_reason("start", "not started yet")
+        return await _until_stopped(_work(settings, health, api, address), stop)
+    finally:
+        await runner.cleanup()
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Where to listen for an API at this address.
+
+    Raises:
+        SettingsRefused: it is not an address such as http://127.0.0.1:8080.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsRefused(f"VELOCITY_API__URL is {url!r}: {error}") from error
+    if parts.scheme != "http" or not host:
+        raise SettingsRefused(f"VELOCITY_API__URL is {url!r}; it must be like http://127.0.0.1:8080")
+    return host, 80 if port is None else port
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> int:
+    """Work until it is time to stop; returns the exit code."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+    log.info("stopping")
+    stopped.cancel()
+    working.cancel()
+    try:
+        await working
+    except asyncio.CancelledError:
+        return 0
+    except Exception as error:
+        cause = _first_leaf(error)
+        if isinstance(cause, Refusal):
+            raise cause from None
+        log.error("failed; restarting is safe", exc_info=cause)
+        return 1
+    return 0
+
+
+def _first_leaf(error: BaseException) -> BaseException:
+    """The first cause in a tree of groups; a refusal comes before others."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_first_leaf(inner) for inner in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, Refusal)), leaves[0])
+
+
+async def _work(settings: Settings, health: Health, api: Api, address: str) -> None:
+    """Prepare, then run all parts."""
+    windows = site_windows(settings)
+    store = open_store(settings.store)
+    await until_connected("start", lambda: asyncio.to_thread(probe, settings.kafka))
+    await asyncio.to_thread(check_topics, settings)
+    partitions = await asyncio.to_thread(partitions_of, settings.kafka, settings.topics.name(TopicRole.BATCHES))
+    file = settings.state_dir / DATABASE_FILE
+    if not file.exists():
+        log.info("there is no database yet: it is built from the batches topic and the store", file=str(file))
+    database = AsyncDatabase(await asyncio.to_thread(Database.open, file, settings, windows))
+    try:
+        bench = Workbench(settings, windows, store, database, health, len(partitions), _wall_ms)
+        await _run_parts(bench, api, address)
+    finally:
+        await database.close(FINISH_S)
+
+
+async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
+    settings, health = bench.settings, bench.health
+    agenda, regulator = Agenda(bench.windows), Regulator(bounds_of(settings.batch))
+    loader = Loader(bench, regulator, agenda.loaded)
+    ownership = Ownership(bench, loader, agenda.dropped)
+    frontiers = Frontiers(settings, health, agenda.wake)
+    reference = ReferenceFeed(bench, agenda.reference_changed)
+    parts = Parts(ownership, loader, frontiers, reference)
+    recalculation = Recalculation(bench, agenda, parts)
+    publication = Publication(bench, agenda, ownership, loader, recalculation.results)
+    membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
+    api.answer_from(Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address))
+    health.clear("start")
+    async with asyncio.TaskGroup() as tasks:
+        for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):
+            tasks.create_task(part.run(), name=type(part).__name__.lower())
+        tasks.create_task(keep_pulse(health, regulator, loader, ownership), name="pulse")
+        tasks.create_task(_tell_offsets(ownership, membership), name="offsets")
+
+
+async def _tell_offsets(ownership: Ownership, membership: Membership) -> None:
+    """Commit to the group what is in the database, for information."""
+    told: dict[int, int] = {}
+    while True:
+        await asyncio.sleep(COMMIT_S)
+        offsets = {number: owned.progress.next_offset() for number, owned in ownership.partitions.items()}
+        news = {number: offset for number, offset in offsets.items() if told.get(number) != offset}
+        told = {number: offset for number, offset in told.items() if number in offsets}
+        if news and await membership.commit(news):
+            told |= news
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
