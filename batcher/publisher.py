@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import RecordMetadata
 
 from batcher.outbox import OutboxRow
 from runtime.connections import transactional_producer
@@ -67,7 +68,7 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.begin_transaction()
-                sent = [await self._producer.send(self._topic, row.value, key=row.key.encode()) for row in rows]
+                sent = [await self._send(row) for row in rows]
                 await asyncio.gather(*sent)
         except Exception as error:
             await self._abort(error)
@@ -79,6 +80,10 @@ class Publisher:
         except Exception as error:
             raise PublisherLost(f"the outcome is unknown: {error!r}", fenced=_is_fence(error)) from error
         crash_point("batch.after_publish")
+
+    async def _send(self, row: OutboxRow) -> "asyncio.Future[RecordMetadata]":
+        value = None if row.value is None else row.value.encode()
+        return await self._producer.send(self._topic, value, key=row.key.encode())
 
     async def _abort(self, cause: Exception) -> None:
         if _is_fence(cause):

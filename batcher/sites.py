@@ -9,7 +9,7 @@ from schemas.records import Window
 from schemas.windows import SiteWindows, WindowGrid
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Site:
     """A site with facts. `complete` spans its complete windows, None without one."""
 

@@ -11,7 +11,7 @@ from schemas.records import BatchKind, Frontier, Window
 
 @dataclass(slots=True)
 class WindowRow:
-    """A window `[start, end)`: `closed` by all partitions that had events in it, `complete` once everybody has passed."""
+    """A window `[start, end)`: `closed` by all partitions that had events in it, `complete` once all have passed."""
 
     site_id: str
     start: str

@@ -150,7 +150,7 @@ async def _frontiers(settings: Settings) -> Check:
 
 
 async def _backlog(settings: Settings) -> Check:
-    backlog = await asyncio.to_thread(batch_backlog, settings)
+    backlog = await batch_backlog(settings)
     if backlog is None:
         return Check("backlog", Grade.WARN, "the batch group's offsets could not be read")
     limit = settings.stream.max_batch_backlog

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from time import time_ns
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from msgspec import structs
 
 from console import screen
@@ -21,7 +20,7 @@ from console.errors import CommandFailed
 from console.frontier_board import FrontierBoard
 from console.progress import Meter
 from console.who import who
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client, transactional_producer
+from runtime.connections import reading, transactional_producer
 from runtime.refusals import Refusal
 from runtime.settings import Settings
 from runtime.topic_reader import end_offsets, read_topic
@@ -129,8 +128,9 @@ class _Drain:
         close_to = close_instant(self._board.frontiers, self._ends)
         await self._write(self._record("close", close_to=close_to))
         await self._until_closed()
-        if self._options.wait_for_batches:
-            await self._until_taken(announced(self._board.frontiers, self._ends))
+        last = announced(self._board.frontiers, self._ends)
+        if last and self._options.wait_for_batches:
+            await self._until_taken(last)
         await self._finish("done", self._options.stop)
         return Drained(self._id, len(self._ends), close_to, self._options.stop)
 
@@ -158,7 +158,13 @@ class _Drain:
             meter.reach(len(self._ends))
 
     async def _until_taken(self, last: dict[int, int]) -> None:
-        taken = await asyncio.to_thread(_committed, self._settings)
+        topic, kafka = self._settings.topics.name(TopicRole.BATCHES), self._settings.kafka
+        async with reading(kafka, group_id=kafka.batch_group) as consumer:
+            consumer.assign([TopicPartition(topic, number) for number in last])
+            await self._follow_batch_group(last, consumer)
+
+    async def _follow_batch_group(self, last: dict[int, int], consumer: AIOKafkaConsumer) -> None:
+        taken = await _committed(consumer)
         start, group = untaken(last, taken), self._settings.kafka.batch_group
         with Meter("batch workers taking batches", total=start or None, unit="offsets") as meter:
             while left := untaken(last, taken):
@@ -167,7 +173,7 @@ class _Drain:
                 self._waiting_for = f"the batch workers, {left:,} offsets behind{why}; --no-batch-wait does not wait"
                 meter.reach(start - left, why.removeprefix("; "))
                 await asyncio.sleep(BATCH_POLL_S)
-                taken = await asyncio.to_thread(_committed, self._settings)
+                taken = await _committed(consumer)
             meter.reach(start)
 
     def _wait_for(self, keys: "list[str] | dict[str, int]", describe: Callable[[str], str], worker: str) -> None:
@@ -206,11 +212,6 @@ def _now() -> int:
     return time_ns() // 1_000_000
 
 
-def _committed(settings: Settings) -> dict[int, int]:
-    """The batch group's committed offset per partition of the batches topic; negative where there is none. Blocks."""
-    topic, group = settings.topics.name(TopicRole.BATCHES), settings.kafka.batch_group
-    admin = admin_client(settings.kafka)
-    partitions = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic].partitions
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for number in partitions])
-    answers = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)
-    return {tp.partition: tp.offset for tp in answers[group].result().topic_partitions}
+async def _committed(consumer: AIOKafkaConsumer) -> dict[int, int]:
+    """The batch group's committed offset per partition of the batches topic; 0 where there is none."""
+    return {tp.partition: await consumer.committed(tp) or 0 for tp in consumer.assignment()}

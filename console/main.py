@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from console import screen
-from console.commands import Commands, GlobalOptions, dlq, drain, feed, kafka, settings, topics, upkeep, workers
+from console.commands import (
+    Commands,
+    GlobalOptions,
+    dlq,
+    drain,
+    feed,
+    kafka,
+    results,
+    settings,
+    topics,
+    upkeep,
+    workers,
+)
 
 app = Commands(
     name="velocity",
@@ -51,6 +63,8 @@ app.command(rich_help_panel="Data")(feed.produce)
 app.add_typer(feed.reference, name="reference", rich_help_panel="Data")
 app.command(rich_help_panel="Data")(drain.drain)
 app.add_typer(dlq.app, name="dlq", rich_help_panel="Data")
+for command in (results.recalc, results.coefficients, results.windows, results.batches, results.facts):
+    app.command(rich_help_panel="Results")(command)
 app.command(rich_help_panel="Upkeep")(upkeep.audit)
 app.command(rich_help_panel="Upkeep")(upkeep.gc)
 app.command(rich_help_panel="Upkeep")(upkeep.doctor)

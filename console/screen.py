@@ -89,6 +89,11 @@ def is_terminal() -> bool:
     return _err.is_terminal
 
 
+def answers_terminal() -> bool:
+    """Whether standard output, where the answer goes, is a terminal."""
+    return _out.is_terminal
+
+
 def progress_console() -> Console:
     """Where progress bars are drawn."""
     return _err

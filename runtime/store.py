@@ -56,6 +56,8 @@ ADVICE: dict[int, str] = {
     errno.EFBIG: "Raise the file size limit of the process (ulimit -f).",
     errno.EROFS: "Mount it writable.",
     errno.EACCES: "Give this user access.",
+    errno.ENOTDIR: "Move away the file that stands where a directory should be.",
+    errno.EEXIST: "Move away the file that stands where a directory should be.",
     errno.EPERM: "Give this user access; the file system must also allow hard links.",
     errno.EIO: "Check the health of its disk.",
     errno.EMFILE: "Raise the limit of open files (ulimit -n).",

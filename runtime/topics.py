@@ -1,7 +1,7 @@
 """Topics on the broker: read them, refuse to start, put them right."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -70,11 +70,11 @@ def read_topics(settings: Settings) -> dict[str, TopicFacts]:
 
 
 def apply(settings: Settings, differences: Sequence[Difference]) -> None:
-    """Create, alter and grow; what has to be done by hand is left. Blocks until new partitions can be used.
+    """Create, alter and grow; what has to be done by hand is left. Blocks until it has taken effect.
 
     Raises:
         KafkaException: the broker refused; what was done before stays done.
-        TimeoutError: new partitions have no leader yet after 15 s.
+        TimeoutError: it has not after 15 s.
     """
     admin = admin_client(settings.kafka)
     specs = dict(settings.topic_specs())
@@ -83,8 +83,7 @@ def apply(settings: Settings, differences: Sequence[Difference]) -> None:
     _create(admin, settings, [(name, specs[name]) for name in missing])
     _alter(admin, by_remedy[Remedy.ALTER])
     _grow(admin, by_remedy[Remedy.GROW])
-    new = [difference.topic for remedy in (Remedy.CREATE, Remedy.GROW) for difference in by_remedy[remedy]]
-    _await_leaders(admin, {name: settings.topics.partition_count(specs[name]) for name in new})
+    _await_effect(admin, settings, [d for d in differences if d.remedy is not Remedy.NONE])
 
 
 def _create(admin: AdminClient, settings: Settings, missing: Sequence[tuple[str, TopicSpec]]) -> None:
@@ -106,21 +105,22 @@ def _create(admin: AdminClient, settings: Settings, missing: Sequence[tuple[str,
                 raise
 
 
-def _await_leaders(admin: AdminClient, partitions: Mapping[str, int]) -> None:
-    """A topic or partition just created is not known to every broker at once."""
+def _await_effect(admin: AdminClient, settings: Settings, applied: Sequence[Difference]) -> None:
+    """What the controller has accepted, the brokers know a moment later."""
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
-    while partitions:
+    while applied:
         known = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-        if all(name in known and _is_usable(known[name], count) for name, count in partitions.items()):
+        left = {(difference.topic, difference.what) for difference in plan_topics(settings).differences}
+        late = [d for d in applied if (d.topic, d.what) in left or not _has_leaders(known.get(d.topic))]
+        if not late:
             return
         if time.monotonic() > deadline:
-            names = ", ".join(partitions)
-            raise TimeoutError(f"created, but without a leader after {REQUEST_TIMEOUT_S:.0f} s: {names}")
+            raise TimeoutError(f"applied, but without effect after {REQUEST_TIMEOUT_S:.0f} s: {late[0]}")
         time.sleep(0.05)
 
 
-def _is_usable(topic: TopicMetadata, partitions: int) -> bool:
-    return len(topic.partitions) >= partitions and all(p.leader >= 0 for p in topic.partitions.values())
+def _has_leaders(topic: TopicMetadata | None) -> bool:
+    return topic is not None and all(partition.leader >= 0 for partition in topic.partitions.values())
 
 
 def _alter(admin: AdminClient, differences: Sequence[Difference]) -> None:

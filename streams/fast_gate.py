@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.sources import FIELDS, Field, FieldKind, Source
+from schemas.topics import MAX_RECORD_BYTES
 from streams.columns import column_readers, event_columns
 from streams.intake_rules import IntakeRules
-from streams.json_input import NESTING_LIMIT, RECORD_LIMIT_BYTES
+from streams.json_input import NESTING_LIMIT
 
 _UNCERTAIN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -81,7 +82,7 @@ class FastGate:
 def _unmistakable(objects: Sequence[bytes]) -> bool:
     """Whether none of these JSON objects is too long, too deep, or not UTF-8. Errs on the side of doubt."""
     text = b"\n".join(objects)
-    if len(text) > RECORD_LIMIT_BYTES and max(map(len, objects)) > RECORD_LIMIT_BYTES:
+    if len(text) > MAX_RECORD_BYTES and max(map(len, objects)) > MAX_RECORD_BYTES:
         return False
     # Each object opens at least one bracket, so none can open more than what the others leave.
     if text.count(b"{") + text.count(b"[") - len(objects) >= NESTING_LIMIT:

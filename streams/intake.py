@@ -17,13 +17,14 @@ import pyarrow as pa
 
 from schemas.errors import ErrorClass
 from schemas.sources import FIELDS, Source
+from schemas.topics import MAX_RECORD_BYTES
 from streams.avro_input import MAGIC, AvroInput
 from streams.columns import event_columns
 from streams.event_times import format_time
 from streams.fast_gate import Accepted, FastGate
 from streams.fields import FieldGate
 from streams.intake_rules import IntakeRules
-from streams.json_input import RECORD_LIMIT_BYTES, read_json
+from streams.json_input import read_json
 from streams.record_fault import RecordFault, clipped, shown
 
 DECODE, VALIDATE = "decode", "validate"
@@ -130,8 +131,8 @@ class Intake:
     def _read(self, value: bytes | None) -> Mapping[str, Any]:
         if value is None:
             raise RecordFault(ErrorClass.NOT_JSON, "the record has no value")
-        if len(value) > RECORD_LIMIT_BYTES:
-            message = f"found {len(value)} bytes, expected at most {RECORD_LIMIT_BYTES}"
+        if len(value) > MAX_RECORD_BYTES:
+            message = f"found {len(value)} bytes, expected at most {MAX_RECORD_BYTES}"
             raise RecordFault(ErrorClass.TOO_LARGE, message)
         if value.startswith(MAGIC):
             return self._avro.read(value)

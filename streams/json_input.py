@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 from schemas.errors import ErrorClass
 from streams.record_fault import RecordFault, clipped
 
-RECORD_LIMIT_BYTES = 1 << 20
 NESTING_LIMIT = 100
 _BYTE_ORDER_MARK = "\ufeff"
 # Digits that any interpreter converts, whatever its limit is set to (see `sys.set_int_max_str_digits`).

@@ -41,8 +41,20 @@ class Entry:
     frontier: Frontier
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A committed checkpoint: the frontier record, and the group's offset and metadata that name it."""
+
+    frontier: Frontier
+    commit: tuple[int, str]
+
+
 class Ledger:
-    """A transactional producer of one source partition. `open` fences every earlier one."""
+    """A transactional producer of one source partition. `open` fences every earlier one.
+
+    After a `CheckpointRefusedByBroker` the producer's sequence numbers are out of step with the broker's: use a new
+    ledger, and make sure under its fence that the last commit is still one's own.
+    """
 
     def __init__(self, settings: Settings, topic: str, partition: int) -> None:
         self._topics = settings.topics
@@ -67,8 +79,8 @@ class Ledger:
         except Exception as error:
             log.debug("producer did not stop cleanly", partition=self._tp, error=repr(error))
 
-    async def commit(self, entry: Entry) -> Frontier:
-        """Commit a checkpoint; returns the frontier record as announced.
+    async def commit(self, entry: Entry) -> Announced:
+        """Commit a checkpoint; returns it as announced.
 
         Raises:
             CheckpointRefusedByBroker: aborted; the same entry can be tried again.
@@ -77,7 +89,7 @@ class Ledger:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.begin_transaction()
-                frontier = await self._send(entry)
+                announced = await self._send(entry)
         except Exception as error:
             await self._abort(error)
             raise CheckpointRefusedByBroker(repr(error)) from error
@@ -88,13 +100,13 @@ class Ledger:
         except Exception as error:
             raise PartitionLost(f"the commit's outcome is unknown: {error!r}", fenced=_is_fence(error)) from error
         crash_point("stream.after_commit")
-        return frontier
+        return announced
 
-    async def _send(self, entry: Entry) -> Frontier:
+    async def _send(self, entry: Entry) -> Announced:
         letters = [await self._send_dead_letter(letter) for letter in entry.dead_letters]
-        announced = [await self._send_manifest(manifest) for manifest in entry.manifests]
+        manifests = [await self._send_manifest(manifest) for manifest in entry.manifests]
         last = dict(entry.frontier.manifests)
-        for sent in await asyncio.gather(*announced):
+        for sent in await asyncio.gather(*manifests):
             last[sent.partition] = max(last.get(sent.partition, -1), _valid(sent.offset))
         frontier = structs.replace(entry.frontier, manifests=last)
         topic = self._topics.name(TopicRole.FRONTIERS)
@@ -108,9 +120,9 @@ class Ledger:
             h=frontier.settings_hash,
             r=_valid(sent.offset),
         )
-        commit = OffsetAndMetadata(frontier.committed, encode(metadata).decode())
-        await self._producer.send_offsets_to_transaction({self._tp: commit}, self._group)
-        return frontier
+        commit = (frontier.committed, encode(metadata).decode())
+        await self._producer.send_offsets_to_transaction({self._tp: OffsetAndMetadata(*commit)}, self._group)
+        return Announced(frontier, commit)
 
     async def _send_manifest(self, manifest: Manifest) -> asyncio.Future:
         topic = self._topics.name(TopicRole.BATCHES)

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 from faust.types import TP
@@ -49,18 +49,37 @@ class Workbench:
         return BatchWriter(self.formats[source], self.store, self.settings.worker_id, source, partition, site_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was committed of a partition: the group's offset and metadata, and the last manifest offsets announced."""
+
+    commit: tuple[int, str] | None = None
+    announced: Mapping[int, int] = field(default_factory=dict[int, int])
+
+
+ReadCommit = Callable[[TP], Awaitable[tuple[int, str] | None]]
+
+
 class OwnedPartition:
     """Takes fetches, spills, and checkpoints. One checkpoint or spill at a time; fetches go on in between."""
 
     def __init__(
-        self, bench: Workbench, identity: Identity, state: Partition, ledger: Ledger, announced: dict[int, int]
+        self,
+        bench: Workbench,
+        identity: Identity,
+        state: Partition,
+        ledger: Ledger,
+        found: Recovered,
+        read_commit: ReadCommit,
     ) -> None:
         self.identity, self.state = identity, state
         self.tp = TP(identity.topic, identity.partition)
         self.name = partition_key(*self.tp)
         self.dropped = False
         self.last_checkpoint = 0.0  # monotonic seconds
-        self._bench, self._ledger, self._announced = bench, ledger, announced
+        self._bench, self._ledger, self._read_commit = bench, ledger, read_commit
+        self._announced, self._commit_made = dict(found.announced), found.commit
+        self._out_of_step = False
         self._intake = bench.intakes[identity.source]
         self._writers = WriterPool(lambda site: bench.writer(identity.source, identity.partition, site))
         self._checkpoint: Checkpoint | None = None
@@ -181,20 +200,35 @@ class OwnedPartition:
     async def _commit(self, checkpoint: Checkpoint) -> Frontier | None:
         started = time.perf_counter()
         try:
-            entry = checkpoint.entry(self._announced, self._bench.wall_ms())
-            frontier = await self._ledger.commit(entry)
+            if self._out_of_step:
+                await self._fence_again()
+            announced = await self._ledger.commit(checkpoint.entry(self._announced, self._bench.wall_ms()))
         except CheckpointRefusedByBroker as error:
+            self._out_of_step = True
             metrics.CHECKPOINT_FAILURES.labels("refused").inc()
             reason = f"the broker refused a checkpoint of {self.name}: {error}"
             self._bench.pressure.press(f"checkpoint {self.name}", reason)
             return None
         metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - started)
         self._bench.pressure.lift(f"checkpoint {self.name}")
-        self._announced = dict(frontier.manifests)
+        self._announced, self._commit_made = dict(announced.frontier.manifests), announced.commit
         self._checkpoint = None
         self.state.settle()
         self._count(checkpoint)
-        return frontier
+        return announced.frontier
+
+    async def _fence_again(self) -> None:
+        """Take a new producer after a refusal, and go on only if the last commit is still this worker's own."""
+        await self._ledger.close()
+        self._ledger = Ledger(self._bench.settings, self.tp.topic, self.tp.partition)
+        try:
+            await self._ledger.open()
+            commit = await self._read_commit(self.tp)
+        except Exception as error:
+            raise PartitionLost(f"no new producer: {error!r}", fenced=False) from error
+        if commit != self._commit_made:
+            raise PartitionLost("another worker has committed in between", fenced=True)
+        self._out_of_step = False
 
     def _count(self, checkpoint: Checkpoint) -> None:
         source = self.identity.source.value

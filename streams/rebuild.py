@@ -11,7 +11,7 @@ from schemas.topics import TopicRole
 from streams.checkpoint import Identity
 from streams.fetch_lane import FetchLane
 from streams.ledger import Ledger
-from streams.owned import OwnedPartition, Workbench
+from streams.owned import OwnedPartition, Recovered, Workbench
 from streams.partition import Partition
 from streams.recovery import LogBounds, check_continues, last_frontier, topic_ids
 
@@ -48,7 +48,8 @@ async def _read_state(bench: Workbench, lane: FetchLane, tp: TP, ledger: Ledger)
     key = partition_key(*tp)
     bounds = await log_bounds(bench, lane, tp)
     frontiers = bench.settings.topics.name(TopicRole.FRONTIERS)
-    record = await last_frontier(bench.settings.kafka, frontiers, key, await lane.committed(tp))
+    commit = await lane.committed(tp)
+    record = await last_frontier(bench.settings.kafka, frontiers, key, commit)
     identity = Identity(
         bench.settings.topics.source_of(tp.topic),
         tp.topic,
@@ -59,9 +60,11 @@ async def _read_state(bench: Workbench, lane: FetchLane, tp: TP, ledger: Ledger)
     )
     if record is None:
         log.info("partition is new", partition=key, start=bounds.start)
-        return OwnedPartition(bench, identity, Partition.fresh(bench.rules, bounds.start), ledger, {})
+        state = Partition.fresh(bench.rules, bounds.start)
+        return OwnedPartition(bench, identity, state, ledger, Recovered(commit), lane.committed)
     check_continues(record, bounds, bench.settings_hash)
-    owned = OwnedPartition(bench, identity, Partition.recovered(bench.rules, record), ledger, dict(record.manifests))
+    found = Recovered(commit, record.manifests)
+    owned = OwnedPartition(bench, identity, Partition.recovered(bench.rules, record), ledger, found, lane.committed)
     if bounds.start > owned.state.position:
         owned.skip_gap(bounds.start)
     log.info(

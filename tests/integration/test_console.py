@@ -24,7 +24,7 @@ from console.main import app, report
 from runtime.connections import admin_client, partition_of
 from runtime.refusals import TopicRefused
 from runtime.settings import Settings
-from runtime.topics import check_topics
+from runtime.topics import check_topics, read_topics
 from sandbox.kafka import EmbeddedKafka
 from schemas.codecs import decode, encode
 from schemas.records import AuditEntry, ControlRecord, Counts, Frontier, OpenWindow
@@ -107,12 +107,13 @@ def test_a_wrong_number_of_partitions_is_refused_and_nothing_is_done(
 
 
 def alter(settings: Settings, topic: str, name: str, value: str) -> None:
-    """Change a topic's setting behind our back."""
+    """Change a topic's setting behind our back; brokers know of it a moment later."""
     entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
     admin = admin_client(settings.kafka)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(timeout=20)
+    assert until(lambda: (read_topics(settings)[topic].config or {})[name] == value, every_s=0.05)
 
 
 # -- what goes in ------------------------------------------------------------------------------------------------------

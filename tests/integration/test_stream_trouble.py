@@ -211,6 +211,7 @@ def test_a_dead_letter_topic_that_refuses_pauses_and_heals(world: PipelineWorld)
     assert worker.running
     alter(world, topic, "max.message.bytes", "1200000")
     world.produce(Source.ORDERS, order_lines(100))
+    settle(world, worker, 101)
     drain(world)
     assert world.assert_each_offset_once() == 101
 

@@ -1,0 +1,171 @@
+"""Asking the batch workers. A site has one owner, whom any other worker names with a 421; all owners know all sites."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+import pyarrow as pa
+
+from console import screen
+from console.errors import CommandFailed, UsageError
+from runtime.refusals import Refusal
+from runtime.settings import Settings
+
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
+PATIENCE_S = 60.0  # a worker that catches up, or a site that changes hands
+AGAIN_S = 0.5
+REQUEST_S = 600.0  # a recalculation may take long
+MOVES = 3
+
+
+class Incomplete(Refusal):
+    """The instant is not complete."""
+
+
+class NotFound(CommandFailed):
+    """The workers have no such thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to the API. `params` that are None are left out."""
+
+    path: str
+    params: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    body: dict[str, Any] | None = None
+    arrow: bool = False
+
+    @property
+    def method(self) -> str:
+        """`POST` where there is a body."""
+        return "GET" if self.body is None else "POST"
+
+
+class BatchApi:
+    """An async context manager. Every method raises `CommandFailed` if no worker answers, or not in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings.api.url.rstrip("/")
+        self._deadline = time.monotonic() + PATIENCE_S
+        self._said: set[str] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S, connect=5))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def ask(self, question: Question, site: str | None) -> list[bytes]:
+        """Ask the owner of a site, or all owners; those that have nothing of the kind are left out.
+
+        Raises:
+            NotFound: nobody has it.
+            Incomplete: the instant is not complete.
+            UsageError: the request is wrong.
+        """
+        urls = [self._base] if site is not None else await self._owners()
+        answers = await asyncio.gather(*(self._answer(url, question) for url in urls), return_exceptions=True)
+        found = [answer for answer in answers if isinstance(answer, bytes)]
+        faults = [answer for answer in answers if isinstance(answer, BaseException)]
+        fault = next((fault for fault in faults if not found or not isinstance(fault, NotFound)), None)
+        if fault is not None:
+            raise fault
+        for missing in faults:
+            screen.remark(str(missing), style="yellow")
+        return found
+
+    async def rows(self, question: Question, site: str | None) -> list[dict[str, Any]]:
+        """The rows of a list or table from all who were asked; sites that are left out are remarked on."""
+        rows: list[dict[str, Any]] = []
+        for answer in await self.ask(question, site):
+            content = msgspec.json.decode(answer)
+            rows += content.get("rows") or _rows_of(content.get("columns", {}))
+            for name, reason in content.get("not_ready", {}).items():
+                screen.remark(f"site {name} is left out: {reason}", style="yellow")
+        return rows
+
+    async def table(self, question: Question, site: str | None) -> pa.Table:
+        """A table with its exact types, sorted by site and SKU."""
+        tables = [pa.ipc.open_stream(answer).read_all() for answer in await self.ask(question, site)]
+        filled = [table for table in tables if table.num_columns]
+        if not filled:
+            raise NotFound("there are no sites yet: no window has been closed")
+        return pa.concat_tables(filled).sort_by([("site_id", "ascending"), ("sku", "ascending")])
+
+    async def _owners(self) -> Sequence[str]:
+        """The addresses of all workers that own sites, once every partition is owned."""
+        while True:
+            known = msgspec.json.decode(await self._answer(self._base, Question("/api/v1/owners")))
+            if not known["unowned"]:
+                return [owner["url"] for owner in known["owners"] if owner["partitions"]]
+            await self._wait(f"partitions {known['unowned']} of {known['topic']} are owned by no batch worker yet")
+
+    async def _answer(self, url: str, question: Question) -> bytes:
+        moves = 0
+        while True:
+            status, body = await self._send(url, question)
+            if status == 200:
+                return body
+            fault = _fault(body)
+            if status == 421 and moves < MOVES:
+                url, moves = fault["owner"].rstrip("/"), moves + 1
+            elif status in (421, 503):
+                moves = 0
+                await self._wait(fault["message"])
+            else:
+                raise _error(status, fault)
+
+    async def _send(self, url: str, question: Question) -> tuple[int, bytes]:
+        if self._session is None:
+            raise RuntimeError("the client is not open")
+        params = {name: value for name, value in question.params.items() if value is not None}
+        headers = {"Accept": ARROW_STREAM} if question.arrow else {}
+        target = f"{url}{question.path}"
+        try:
+            async with self._session.request(
+                question.method, target, params=params, json=question.body, headers=headers
+            ) as answer:
+                return answer.status, await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise CommandFailed(
+                f"no batch worker answers at {url} ({type(error).__name__}): is one running there? VELOCITY_API__URL "
+                "says where, `velocity batch` starts one"
+            ) from error
+
+    async def _wait(self, reason: str) -> None:
+        """Wait a little, saying why once."""
+        if time.monotonic() > self._deadline:
+            raise CommandFailed(f"not ready within {PATIENCE_S:.0f} s: {reason}")
+        if reason not in self._said:
+            self._said.add(reason)
+            screen.remark(f"waiting: {reason}")
+        await asyncio.sleep(AGAIN_S)
+
+
+def _rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _fault(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return {"error": "unknown", "message": body[:200].decode("utf-8", "replace")}
+
+
+def _error(status: int, fault: dict[str, Any]) -> Exception:
+    message = fault.get("message", "the worker did not say why")
+    kinds: dict[int, type[Exception]] = {400: UsageError, 404: NotFound, 409: Incomplete}
+    return kinds.get(status, CommandFailed)(
+        message if status in kinds else f"the batch worker answered {status}: {message}"
+    )
