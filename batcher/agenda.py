@@ -40,6 +40,8 @@ class Agenda:
     def loaded(self, batches: Iterable[Loaded]) -> None:
         """Batches are in the database."""
         for one in batches:
+            if one.parcel.owned.dropped:
+                continue
             manifest = one.parcel.announced.manifest
             self.book.loaded(manifest.site_id, one.parcel.owned.number, manifest.min_event_time)
             if one.result.min_event_time_ms is not None:

@@ -25,7 +25,7 @@ from batcher.horizon import HORIZONS
 from batcher.replies import errors_as_json, json_reply, table_reply
 from batcher.requests import ComputeRequest, RecalcRequest, read_body, read_horizon, read_instant, read_limit
 from batcher.runs import Run
-from batcher.service import NotReady, Service
+from batcher.service import NotFound, NotReady, Service
 from batcher.sites import Site
 from batcher.window_list import WindowRow, list_windows
 from schemas.instants import rfc3339
@@ -84,13 +84,19 @@ class Api:
             return json_reply({**_describe(run), "results": results})
 
     async def coefficients(self, request: web.Request) -> web.Response:
-        """All results of an instant, or the newest ones; sites without a calculation of it are left out."""
+        """All results of an instant, or the newest ones."""
         horizon = read_horizon("horizon", request.query.get("horizon", next(iter(HORIZONS))), HORIZONS)
         as_of_ms = read_instant("as_of", request.query.get("as_of"))
         site_id = request.query.get("site_id")
         sites, not_ready = await self._service.chosen(site_id)
-        runs = [await self._service.run(site, as_of_ms, horizon) for site in sites]
-        tables = [await self._service.coefficients(run) for run in runs]
+        tables: list[pa.Table] = []
+        for site in sites:
+            try:
+                tables.append(await self._service.coefficients(await self._service.run(site, as_of_ms, horizon)))
+            except NotFound as error:
+                if site_id is not None:
+                    raise
+                not_ready[site.site_id] = str(error)
         return await asyncio.to_thread(
             table_reply, request, pa.concat_tables(tables) if tables else pa.table({}), not_ready=not_ready
         )
@@ -152,7 +158,7 @@ class Api:
 
     async def batches(self, request: web.Request) -> web.Response:
         """The catalogue, in the order of announcement per site."""
-        return await self._table(request, Database.batches)
+        return await self._table(request, lambda database, site_id, _: database.batches(site_id))
 
     async def held(self, request: web.Request) -> web.Response:
         """Facts that wait for reference data."""
@@ -162,10 +168,10 @@ class Api:
         """Bodies that do not count beside the one that does."""
         return await self._table(request, Database.conflicts)
 
-    async def _table(self, request: web.Request, read: Callable[[Database, str], pa.Table]) -> web.Response:
+    async def _table(self, request: web.Request, read: Callable[[Database, str, int], pa.Table]) -> web.Response:
         limit = read_limit(request.query.get("limit"), MANY)
         sites, not_ready = await self._service.chosen(request.query.get("site_id"))
-        tables = [await self._service.read(read, site.site_id) for site in sites]
+        tables = [await self._service.read(read, site.site_id, limit) for site in sites]
         table = pa.concat_tables(tables).slice(0, limit) if tables else pa.table({})
         return await asyncio.to_thread(table_reply, request, table, not_ready=not_ready)
 

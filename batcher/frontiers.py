@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 
 from batcher.completeness import Passage, PassageBoard, Place
 from batcher.following import Position, follow
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client
+from runtime.connections import admin_client
 from runtime.health import Health
 from runtime.settings import Settings
 from schemas.codecs import decode
@@ -22,6 +22,7 @@ from schemas.topics import TopicRole
 log = structlog.get_logger(__name__)
 
 METADATA_S = 5.0
+METADATA_TIMEOUT_S = 4.0  # a stop may have to wait for it
 
 
 class Frontiers:
@@ -100,6 +101,6 @@ def source_partitions(settings: Settings) -> tuple[str, ...]:
         KafkaException: the brokers do not answer.
         KeyError: a source topic does not exist.
     """
-    known = admin_client(settings.kafka).list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    known = admin_client(settings.kafka).list_topics(timeout=METADATA_TIMEOUT_S).topics
     topics = [settings.topics.source_topic(source) for source in Source]
     return tuple(partition_key(topic, number) for topic in topics for number in sorted(known[topic].partitions))

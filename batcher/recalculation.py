@@ -114,8 +114,7 @@ class Recalculation:
     async def _calculate(self, due: Due) -> None:
         trigger = ", ".join(due.causes)
         for horizon in HORIZONS:
-            run = await self.calculate(due.site_id, due.as_of_ms, horizon, trigger, newest=True)
-            log.info("calculated", site_id=run.site_id, as_of=rfc3339(run.as_of_ms), skus=run.skus, trigger=trigger)
+            await self.calculate(due.site_id, due.as_of_ms, horizon, trigger, newest=True)
         self._agenda.triggers.calculated(due.site_id, due.as_of_ms)
         for cause in due.causes:
             metrics.RUNS.labels(cause.name.lower()).inc()
@@ -127,12 +126,14 @@ class Recalculation:
             ValueError: there is no such horizon.
             duckdb.Error: it failed.
         """
-        started = time.perf_counter()
+        started, wall_ms = time.perf_counter(), self._bench.wall_ms()
         run = await self._bench.database.write(
-            Database.calculate, site_id, as_of_ms, horizon, trigger=trigger, now_ms=self._bench.wall_ms(), newest=newest
+            Database.calculate, site_id, as_of_ms, horizon, trigger=trigger, now_ms=wall_ms, newest=newest
         )
         metrics.RECALCULATION_SECONDS.observe(time.perf_counter() - started)
         self.results.set()
+        what = "calculated" if run.calculated_at_ms == wall_ms else "calculated before"
+        log.info(what, site_id=site_id, as_of=rfc3339(as_of_ms), skus=run.skus, trigger=trigger, run_id=run.run_id)
         return run
 
 

@@ -26,7 +26,7 @@ from batcher.reference_feed import ReferenceFeed
 from batcher.regulation import Regulator
 from batcher.service import Service
 from batcher.workbench import Workbench
-from runtime.connections import probe, until_connected
+from runtime.connections import until_connected
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.refusals import Refusal, SettingsRefused
 from runtime.settings import Settings
@@ -116,18 +116,27 @@ async def _work(settings: Settings, health: Health, api: Api, address: str) -> N
     """Prepare, then run all parts."""
     windows = site_windows(settings)
     store = open_store(settings.store)
-    await until_connected("start", lambda: asyncio.to_thread(probe, settings.kafka))
-    await asyncio.to_thread(check_topics, settings)
-    partitions = await asyncio.to_thread(partitions_of, settings.kafka, settings.topics.name(TopicRole.BATCHES))
+    partitions = await until_connected("start", lambda: asyncio.to_thread(_check, settings))
     file = settings.state_dir / DATABASE_FILE
     if not file.exists():
         log.info("there is no database yet: it is built from the batches topic and the store", file=str(file))
     database = AsyncDatabase(await asyncio.to_thread(Database.open, file, settings, windows))
     try:
-        bench = Workbench(settings, windows, store, database, health, len(partitions), _wall_ms)
+        bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms)
         await _run_parts(bench, api, address)
     finally:
         await database.close(FINISH_S)
+
+
+def _check(settings: Settings) -> int:
+    """Check all topics; how many partitions the batches topic has. Blocks.
+
+    Raises:
+        TopicRefused: a topic is missing or endangers data.
+        KafkaException: the brokers do not answer.
+    """
+    check_topics(settings)
+    return len(partitions_of(settings.kafka, settings.topics.name(TopicRole.BATCHES)))
 
 
 async def _run_parts(bench: Workbench, api: Api, address: str) -> None:

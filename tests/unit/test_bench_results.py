@@ -1,0 +1,93 @@
+"""What makes a benchmark's figure count: its output is the input, and it is compared within one run."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.batches import ensure_batches
+from benchmarks.feed import BenchFeed
+from benchmarks.measure import Measurement, Stopwatch
+from benchmarks.plan import LANES, lanes_named
+from benchmarks.results import COLUMNS, ratios, table, to_json
+from benchmarks.verify import WrongOutput, check_files
+
+FEED = BenchFeed(events=150_000, skus=50, partitions=2)
+
+
+def measured(rate: float, cpu_s: float = 1.0) -> Measurement:
+    """A lane that did a million items."""
+    return Measurement(items=1_000_000, seconds=1_000_000 / rate, cpu_s=cpu_s, rss_mb=100.0)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The feed as batch files."""
+    folder, manifests = ensure_batches(FEED, tmp_path_factory.mktemp("cache"))
+    assert sum(manifest.record_count for manifest in manifests) == FEED.events
+    return [folder / manifest.path for manifest in manifests]
+
+
+def test_files_that_hold_the_feed_pass(files: list[Path]) -> None:
+    """Every line once, with its quantity."""
+    assert len(files) > 2
+    assert check_files(files, FEED, whole=True) == FEED.events
+
+
+def test_a_missing_file_is_noticed_where_the_whole_must_be_there(files: list[Path]) -> None:
+    """A lane that still has windows open says so itself; one that claims to be done must be."""
+    assert check_files(files[1:], FEED, whole=False) < FEED.events
+    with pytest.raises(WrongOutput, match="are in no file"):
+        check_files(files[1:], FEED, whole=True)
+
+
+def test_a_doubled_file_is_noticed(files: list[Path]) -> None:
+    """Counting rows alone would not see it beside a missing one."""
+    with pytest.raises(WrongOutput, match="twice"):
+        check_files([*files[1:], files[1]], FEED, whole=True)
+
+
+def test_other_quantities_are_noticed(files: list[Path]) -> None:
+    """The same offsets with the lines of another feed."""
+    other = BenchFeed(events=FEED.events, skus=FEED.skus, partitions=FEED.partitions, seed=1)
+    with pytest.raises(WrongOutput, match="quantities differ"):
+        check_files(files, other, whole=True)
+
+
+def test_ratios_are_taken_within_a_run() -> None:
+    """A slow minute slows both lanes of its run, and changes no ratio."""
+    runs = [
+        {"raw": measured(400_000), "stream": measured(100_000)},
+        {"raw": measured(40_000), "stream": measured(10_000)},
+    ]
+    assert ratios(runs, "stream", "raw") == [0.25, 0.25]
+    assert ratios(runs, "stream", "faust") == []
+
+
+def test_scripts_find_their_keys_also_for_lanes_that_did_not_run() -> None:
+    """The headline figures are medians; null where nothing was measured."""
+    runs = [{"raw": measured(rate), "recalc": measured(2_000_000)} for rate in (100_000, 300_000, 200_000)]
+    found = to_json(FEED, runs)
+    assert found["raw_eps"] == 200_000
+    assert found["recalc_s"] == 0.5
+    assert found["faust_eps"] is found["plain_eps"] is found["stream_eps"] is found["stream_rss_mb"] is None
+    assert found["batch_facts_per_s"] is None
+
+
+def test_the_table_has_a_row_per_lane_that_ran() -> None:
+    """Facts are not compared with events."""
+    rows = table([{lane.name: measured(1000) for lane in LANES}])
+    assert [row[0] for row in rows] == [lane.title for lane in LANES]
+    assert all(len(row) == len(COLUMNS) for row in rows)
+    assert rows[-1][-3:] == (None, None, None)
+
+
+def test_an_unknown_lane_is_refused() -> None:
+    """With the names that there are."""
+    with pytest.raises(ValueError, match="no such lane: flink; there are batch"):
+        lanes_named(["flink"])
+
+
+def test_nothing_is_measured_without_a_first_record() -> None:
+    """A lane that got nothing has no rate."""
+    with pytest.raises(RuntimeError, match="not one record came"):
+        Stopwatch().stop(0)
