@@ -21,6 +21,7 @@ import pyarrow as pa
 from batcher.avro_bytes import AvroBytes, Longs, Octets
 
 _VALUE_BRANCH = 1  # our unions are ["null", T]
+_ADDRESSABLE = (1 << 31) - 1  # by the 32-bit positions of an Arrow column
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int64(), "long": pa.int64(), "double": pa.float64()}
 
 
@@ -90,8 +91,10 @@ def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: 
     Block i has `counts[i]` records, at least one, and its last byte is the one before `ends[i]`; shape (blocks,).
 
     Raises:
-        RecordsDamaged: the blocks are not made of such records.
+        RecordsDamaged: the blocks are not made of such records, or are too large to be addressed together.
     """
+    if len(data) > _ADDRESSABLE:
+        raise RecordsDamaged(f"{len(data)} bytes of records in one block are too many")
     source = AvroBytes(data)
     site = site_id.encode()
     sites = source.occurrences(bytes((2 * len(site),)) + site)

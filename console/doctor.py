@@ -76,7 +76,7 @@ async def _sites(settings: Settings) -> Check:
         zones = site_windows(settings).zones
     except Refusal as error:
         return Check("sites", Grade.FAIL, str(error), "Mend the file, or unset VELOCITY_SITES_FILE.")
-    named = f"{len(zones.names)} sites with a zone of their own; all others follow {zones.default}"
+    named = f"{len(zones.names)} listed with their zone; all others follow {zones.default}"
     return Check("sites", Grade.OK, f"{named}; windows {settings.window.spec}")
 
 
@@ -161,6 +161,8 @@ async def _backlog(settings: Settings) -> Check:
 
 
 async def _stream_worker(settings: Settings) -> Check:
+    if not settings.stream.http_port:
+        return Check("stream worker", Grade.OK, "not asked: its port is chosen when it starts")
     return await _ready("stream worker", f"http://{settings.stream.http_host}:{settings.stream.http_port}")
 
 

@@ -52,6 +52,8 @@ async def sweep(settings: Settings, *, dry_run: bool) -> Swept:
 
 
 def _delete(store: BatchStore, orphans: Sequence[Orphan]) -> None:
+    if not orphans:
+        return
     with Meter("removing files", total=len(orphans), unit="files") as meter:
         for orphan in orphans:
             store.delete(orphan.path)

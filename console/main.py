@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +10,26 @@ from typing import Annotated
 import typer
 
 from console import screen
-from console.commands import (
-    Commands,
-    GlobalOptions,
-    dlq,
-    drain,
-    feed,
-    kafka,
-    results,
-    settings,
-    topics,
-    upkeep,
-    workers,
-)
+from console.commands import Commands, GlobalOptions
+from console.commands.demo import demo
+from console.commands.dlq import app as dlq
+from console.commands.drain import drain
+from console.commands.feed import produce, reference
+from console.commands.kafka import app as kafka
+from console.commands.results import batches, coefficients, facts, recalc, windows
+from console.commands.settings import config
+from console.commands.topics import app as topics
+from console.commands.upkeep import audit, bench, doctor, gc
+from console.commands.workers import batch, stream
+
+#: The commands as `--help` groups them; a group of commands stands with its name.
+PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
+    "Set up": (demo, config, ("topics", topics), ("kafka", kafka)),
+    "Workers": (stream, batch),
+    "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
+    "Results": (recalc, coefficients, windows, batches, facts),
+    "Upkeep": (audit, gc, doctor, bench),
+}
 
 app = Commands(
     name="velocity",
@@ -37,13 +45,13 @@ def _say_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def global_options(
     ctx: typer.Context,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as window.spec=local-day; may be repeated."),
     ] = None,
-    config: Annotated[
+    config_file: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Settings file instead of velocity.toml.")
     ] = None,
     version: Annotated[
@@ -51,26 +59,20 @@ def options(
     ] = False,
 ) -> None:
     """Options of all commands."""
-    ctx.obj = GlobalOptions(tuple(sets or ()), config)
+    ctx.obj = GlobalOptions(tuple(sets or ()), config_file)
 
 
-app.command(rich_help_panel="Set up")(settings.config)
-app.add_typer(topics.app, name="topics", rich_help_panel="Set up")
-app.add_typer(kafka.app, name="kafka", rich_help_panel="Set up")
-app.command(rich_help_panel="Workers")(workers.stream)
-app.command(rich_help_panel="Workers")(workers.batch)
-app.command(rich_help_panel="Data")(feed.produce)
-app.add_typer(feed.reference, name="reference", rich_help_panel="Data")
-app.command(rich_help_panel="Data")(drain.drain)
-app.add_typer(dlq.app, name="dlq", rich_help_panel="Data")
-for command in (results.recalc, results.coefficients, results.windows, results.batches, results.facts):
-    app.command(rich_help_panel="Results")(command)
-app.command(rich_help_panel="Upkeep")(upkeep.audit)
-app.command(rich_help_panel="Upkeep")(upkeep.gc)
-app.command(rich_help_panel="Upkeep")(upkeep.doctor)
-app.command(rich_help_panel="Upkeep", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    upkeep.bench
-)
+def _register() -> None:
+    passed_on = {"ignore_unknown_options": True}  # the benchmarks have options of their own
+    for panel, commands in PANELS.items():
+        for command in commands:
+            if isinstance(command, tuple):
+                app.add_typer(command[1], name=command[0], rich_help_panel=panel)
+            else:
+                app.command(rich_help_panel=panel, context_settings=passed_on if command is bench else None)(command)
+
+
+_register()
 
 
 def main() -> None:

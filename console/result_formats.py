@@ -79,4 +79,4 @@ def fastest(table: pa.Table, limit: int) -> list[tuple[Cell, ...]]:
 def _cell(value: Any) -> Cell:
     if isinstance(value, float):
         return round(value, 4)
-    return value if isinstance(value, str | int) or value is None else f"{value:,}"
+    return value

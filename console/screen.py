@@ -5,6 +5,7 @@ Standard output carries the answer; progress and remarks go to standard error, s
 
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from traceback import format_exc
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-Cell = str | int | float | None
+Cell = str | int | float | Decimal | None
 
 _out = Console(soft_wrap=True, highlight=False, markup=False)
 _err = Console(soft_wrap=True, highlight=False, markup=False, stderr=True)
@@ -76,12 +77,14 @@ def cell_text(cell: Cell) -> str:
         return ""
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+    return f"{cell:,}" if isinstance(cell, int | Decimal) else str(cell)
 
 
 def _is_numeric(rows: Sequence[Sequence[Cell]], index: int) -> bool:
     values = [row[index] for row in rows if row[index] is not None]
-    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return bool(values) and all(
+        isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in values
+    )
 
 
 def is_terminal() -> bool:

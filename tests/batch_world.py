@@ -6,7 +6,6 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +38,7 @@ class Order:
     at_ms: int
     quantity: float = 1.0
     site_id: str = "A"
+    uom: str = "EA"
 
     def row(self, offset: int) -> dict[str, Any]:
         """As it stands in a batch file."""
@@ -48,7 +48,7 @@ class Order:
             "sku": self.sku,
             "event_time": self.at_ms,
             "quantity": self.quantity,
-            "uom": "EA",
+            "uom": self.uom,
             "order_id": "o",
             "line": 1,
             "channel": None,
@@ -166,9 +166,7 @@ class BatchWorld:
             pipeline_version="test",
         )
 
-    def _frontier(
-        self, source: Source, state: SourcePartition, idle: bool, opened: tuple[OpenWindow, ...]
-    ) -> Frontier:
+    def _frontier(self, source: Source, state: SourcePartition, idle: bool, opened: tuple[OpenWindow, ...]) -> Frontier:
         return Frontier(
             source=source,
             source_topic=self.world.source_topic(source),

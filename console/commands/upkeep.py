@@ -118,7 +118,11 @@ def doctor(ctx: typer.Context, json: Json = False) -> None:
     raise typer.Exit(1 if any(check.grade is Grade.FAIL for check in checks) else 0)
 
 
-def bench(ctx: typer.Context) -> None:
+def bench(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="OPTIONS", help="See `velocity bench -- --help`.")
+    ] = None,
+) -> None:
     """Measure this machine: consumers, the stream worker, the batch stage, a recalculation. From a source checkout.
 
     \b
@@ -129,4 +133,4 @@ def bench(ctx: typer.Context) -> None:
         from benchmarks.run import main
     except ImportError as error:
         raise CommandFailed(f"the benchmarks come with the source checkout, not with the package ({error})") from error
-    raise typer.Exit(main(ctx.args))
+    raise typer.Exit(main(arguments or []))

@@ -1,7 +1,6 @@
 """The batch worker as a process, on a real broker: what stream workers announce becomes coefficients, once and exactly."""
 
 import io
-import json
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from batch_world import HOUR, NOON, BatchWorker, BatchWorld, Order
+from batch_world import HOUR, NOON, BatchWorld, Order
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from pipeline_world import PipelineWorld, until
@@ -67,17 +66,17 @@ def published_lines(world: BatchWorld, site_id: str) -> Counter[str]:
     )
 
 
-def snapshot(world: BatchWorld) -> dict[str, Any]:
-    """Everything that the coefficients topic says, without who calculated it when."""
-    return {key: value for key, value in world.published().items()}
+def everything(world: BatchWorld) -> dict[str, Any]:
+    """What the coefficients topic says by key, in full: run ids included."""
+    return dict(world.published())
 
 
 # -- from batches to coefficients --------------------------------------------------------------------------------------
 
 
 def test_announced_batches_become_coefficients(world: BatchWorld, port: Callable[[], int]) -> None:
-    """Up to the last window that every source has passed; a correction, a duplicate, and facts on hold for want of a
-    unit are counted when they should be, and only changed rows are published again."""
+    """Up to the last window that every source has passed. A correction counts, facts that come again do not, and only
+    rows that changed are published again."""
     facts = orders(240, LEFT)
     worker = world.start("b1", port())
     world.checkpoint(Source.ORDERS, NOON + 5 * HOUR, facts)
@@ -96,3 +95,248 @@ def test_announced_batches_become_coefficients(world: BatchWorld, port: Callable
     states = Counter(row["state"] for row in body["rows"])
     assert (status, states) == (200, {"complete": 3, "closed": 1})
     assert body["rows"][-1]["corrections"] == 1
+
+
+def test_the_api_answers_and_refuses_as_it_says(world: BatchWorld, port: Callable[[], int]) -> None:
+    """Results in the order of the request; every refusal is JSON with a word for programs and a sentence for people."""
+    worker = world.start("b1", port())
+    world.checkpoint(Source.ORDERS, NOON + 5 * HOUR, orders(240, LEFT))
+    world.pass_all(NOON + 3 * HOUR)
+    worker.until_ready()
+    assert until(lambda: worker.as_of(LEFT) == "2026-03-28T15:00:00Z"), worker.worker.text
+
+    status, body = worker.compute("sku-7 ", "nothing", "SKU-1")
+    assert status == 200
+    assert [(row["sku"], row["status"]) for row in body["results"]] == [
+        ("sku-7 ", "ok"),
+        ("nothing", "unknown"),
+        ("SKU-1", "ok"),
+    ]
+    assert (body["site_id"], body["results"][0]["order_lines"], body["coverage"]) == (LEFT, 18, 1.0)
+
+    refusals = {
+        400: [
+            worker.compute(),
+            worker.ask("/api/v1/velocity/compute", {"skus": "SKU-1"}),
+            worker.compute("SKU-1", window="rolling_9d"),
+            worker.compute("SKU-1", as_of="yesterday"),
+            worker.compute("SKU-1", site="A"),
+            worker.ask("/api/v1/runs?limit=none"),
+        ],
+        404: [
+            worker.compute("SKU-1", site_id=LEFT, as_of="2026-03-28T14:00:00Z"),
+            worker.compute("SKU-1", site_id=RIGHT),
+            worker.ask("/api/v1/nothing"),
+        ],
+        409: [worker.ask("/api/v1/recalc", {"as_of": "2026-03-28T15:00:01Z"})],
+        413: [worker.compute("x" * (2 << 20))],
+    }
+    for wanted, answers in refusals.items():
+        for status, body in answers:
+            assert status == wanted and body["error"] and body["message"], (wanted, status, body)
+    assert "velocity recalc --as-of 2026-03-28T14:00:00Z" in refusals[404][0][1]["message"]
+    assert refusals[409][0][1]["sites"][0]["complete_until"] == "2026-03-28T15:00:00Z"
+
+    for as_of, partial in (("2026-03-28T14:00:00Z", False), ("2026-03-28T16:00:00Z", True)):
+        status, body = worker.ask("/api/v1/recalc", {"as_of": as_of, "partial": partial})
+        assert (status, body["runs"][0]["coverage"]) == (200, 0.75 if partial else 1.0)
+        assert worker.compute("SKU-1", as_of=as_of)[1]["run_id"] == body["runs"][0]["run_id"]
+    assert worker.as_of(LEFT) == "2026-03-28T15:00:00Z", "what is older or partial is not the newest"
+
+    _, stream = worker.ask("/api/v1/coefficients", accept="application/vnd.apache.arrow.stream")
+    table = pa.ipc.open_stream(io.BytesIO(stream)).read_all()
+    assert table.to_pydict()["sku"] == worker.ask("/api/v1/coefficients")[1]["columns"]["sku"]
+    assert worker.ask("/livez")[0] == 200
+    text = worker.ask("/metrics")[1].decode()
+    for name in ("batch_processing_duration_seconds_count", "chunk_success_rate", "concurrency_utilization"):
+        assert name in text
+
+
+def test_reference_data_releases_held_facts(world: BatchWorld, port: Callable[[], int]) -> None:
+    """A fact in a unit that nobody has defined is held and shown; once its row arrives, it is counted by itself."""
+    worker = world.start("b1", port())
+    boxed = Order("boxed", "SKU-0", NOON + 5, 2.0, LEFT, uom="BX")
+    world.checkpoint(Source.ORDERS, NOON + 5 * HOUR, [*orders(10, LEFT), boxed])
+    world.pass_all(NOON + HOUR)
+    worker.until_ready()
+    assert until(lambda: worker.compute("SKU-0")[0] == 200), worker.worker.text
+    assert worker.compute("SKU-0")[1]["results"][0]["units_ordered"] == 1.0
+    assert worker.ask("/api/v1/facts/held")[1]["columns"]["event_id"] == ["boxed"]
+
+    producer = Producer({"bootstrap.servers": world.world.bootstrap})
+    for unit, size in (("EA", 1), ("BX", 12)):
+        item = Item(sku="SKU-0", uom=unit, base_units=size)  # type: ignore[arg-type]
+        producer.produce(world.world.topic("velocity.reference.v1"), encode_reference(item), key=item.key)
+    producer.flush(10)
+    assert until(lambda: worker.compute("SKU-0")[1]["results"][0]["units_ordered"] == 25.0), worker.worker.text
+    assert worker.ask("/api/v1/facts/held")[1]["columns"]["event_id"] == []
+
+
+# -- crashes and losses ------------------------------------------------------------------------------------------------
+
+
+def test_killed_at_any_named_point_nothing_is_lost_or_doubled(world: BatchWorld, port: Callable[[], int]) -> None:
+    """SIGKILL before and after the DuckDB commit, before and after the Kafka commit: the next start goes on from there,
+    and the coefficients topic gets every change once."""
+    facts: list[Order] = []
+    points = ("batch.before_commit", "batch.after_commit", "batch.before_publish", "batch.after_publish")
+    for number, point in enumerate(points):
+        hour = NOON + number * HOUR
+        fresh = orders(60, LEFT, prefix=f"{point}-", start_ms=hour)
+        facts += fresh
+        world.checkpoint(Source.ORDERS, hour + HOUR, fresh)
+        world.pass_all(hour + HOUR)
+        killed = world.start("b1", port(), VELOCITY_CRASH_AT=point)
+        assert until(lambda k=killed: not k.worker.running, 20, 0.05), killed.worker.text
+        assert killed.worker.process.returncode == -9, killed.worker.text
+        again = world.start("b1", port())
+        expected = lines(facts, LEFT, hour + HOUR)
+        assert until(lambda e=expected: published_lines(world, LEFT) == e, 20), again.worker.text
+        assert until(lambda a=again, h=number: a.as_of(LEFT) == f"2026-03-28T{13 + h}:00:00Z"), again.worker.text
+        assert world.publications() == 10 * (number + 1), f"{point}: each of the ten SKUs changes once an hour"
+        assert again.worker.terminate() == 0
+
+
+def test_a_lost_database_is_rebuilt_to_the_same_coefficients(world: BatchWorld, port: Callable[[], int]) -> None:
+    """From the topic's start and the store; nothing is published again, since it finds there what it would publish."""
+    for number in range(4):
+        for site in (LEFT, RIGHT):
+            fresh = orders(60, site, prefix=f"{site}{number}-", start_ms=NOON + number * HOUR)
+            world.checkpoint(Source.ORDERS, NOON + (number + 1) * HOUR, fresh)
+    world.pass_all(NOON + 4 * HOUR)
+    worker = world.start("b1", port())
+    assert until(lambda: [worker.as_of(s) for s in (LEFT, RIGHT)] == ["2026-03-28T16:00:00Z"] * 2, 30), (
+        worker.worker.text
+    )
+    before = until(lambda: len(world.published()) == 20 and everything(world))
+    records = world.publications()
+    assert worker.worker.terminate() == 0
+    (world.world.directory / "state-b1" / "velocity.duckdb").unlink()
+
+    rebuilt = world.start("b1", port())
+    assert until(lambda: [rebuilt.as_of(s) for s in (LEFT, RIGHT)] == ["2026-03-28T16:00:00Z"] * 2), rebuilt.worker.text
+    _, body = rebuilt.ask("/api/v1/coefficients")
+    run_ids = dict(zip(body["columns"]["site_id"], body["columns"]["run_id"], strict=True))
+    assert run_ids == {row.site_id: row.run_id for row in before.values()}
+    world.checkpoint(
+        Source.ORDERS, NOON + 4 * HOUR, [Order("late", "SKU-1", NOON, 1.0, LEFT)], kind=BatchKind.CORRECTION
+    )
+    changed = f"{LEFT}/rolling_30d/SKU-1"
+    assert until(lambda: everything(world)[changed].order_lines == before[changed].order_lines + 1), rebuilt.worker.text
+    assert world.publications() == records + 1
+
+
+def test_a_missing_or_damaged_file_holds_its_site_alone(world: BatchWorld, port: Callable[[], int]) -> None:
+    """The other site of the same partition goes on. Restored, the file is loaded without a restart; a restart in between
+    does not forget it."""
+    other = next(s for s in "JKLMNOPQRSTUVWXYZ" if partition_of(s, PARTITIONS) == partition_of(LEFT, PARTITIONS))
+    broken = world.checkpoint(Source.ORDERS, NOON + HOUR, orders(60, LEFT))[0]
+    file = world.world.directory / "store" / broken.path
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + b"?")
+    world.checkpoint(Source.ORDERS, NOON + HOUR, orders(60, other, prefix="p"))
+    world.pass_all(NOON + HOUR)
+    worker = world.start("b1", port())
+    assert until(lambda: published_lines(world, other) == lines(orders(60, other), other, NOON + HOUR)), (
+        worker.worker.text
+    )
+    status, body = worker.ask("/readyz")
+    assert status == 503
+    assert broken.batch_id in body["reasons"][f"site {LEFT}"] and "SHA-256" in body["reasons"][f"site {LEFT}"]
+    status, body = worker.compute("SKU-1", site_id=LEFT)
+    assert (status, body["error"]) == (503, "not_ready") and "held" in body["message"]
+    assert published_lines(world, LEFT) == {}
+
+    assert worker.worker.terminate() == 0
+    file.unlink()
+    worker = world.start("b1", port())
+    assert until(lambda: "is not in the batch store" in str(worker.ask("/readyz")[1])), worker.worker.text
+    assert worker.compute("SKU-1", site_id=other)[0] == 200
+    file.write_bytes(content)
+    assert until(lambda: published_lines(world, LEFT) == lines(orders(60, LEFT), LEFT, NOON + HOUR)), worker.worker.text
+    worker.until_ready()
+
+
+# -- several workers ---------------------------------------------------------------------------------------------------
+
+
+def test_two_workers_share_the_sites_and_one_takes_over(world: BatchWorld, port: Callable[[], int]) -> None:
+    """A worker that does not own a site names the owner; when that is killed, the other rebuilds the site and goes on,
+    and nothing is published twice."""
+    for site in (LEFT, RIGHT):
+        world.checkpoint(Source.ORDERS, NOON + HOUR, orders(60, site))
+    world.pass_all(NOON + HOUR)
+    workers = [world.start("b1", port()), world.start("b2", port())]
+
+    def owners() -> dict[int, str]:
+        _, body = workers[0].ask("/api/v1/owners")
+        return {p: owner["url"] for owner in (body or {}).get("owners", []) for p in owner["partitions"]}
+
+    assert until(lambda: set(owners().values()) == {worker.url for worker in workers}, 30), workers[0].worker.text
+    by_url = {worker.url: worker for worker in workers}
+    left, right = (by_url[owners()[number]] for number in range(PARTITIONS))
+    assert until(lambda: left.as_of(LEFT) and right.as_of(RIGHT)), left.worker.text
+    status, body = left.compute("SKU-1", site_id=RIGHT)
+    assert (status, body["error"], body["owner"]) == (421, "wrong_owner", right.url)
+    assert left.compute("SKU-1")[0] == 400, "there are two sites, and each worker knows of the other's"
+    assert until(lambda: world.publications() == 20)
+
+    right.worker.kill()
+    assert until(lambda: left.as_of(RIGHT), 30), left.worker.text
+    fresh = orders(60, RIGHT, prefix="q", start_ms=NOON + HOUR)
+    world.checkpoint(Source.ORDERS, NOON + 2 * HOUR, fresh)
+    world.pass_all(NOON + 2 * HOUR)
+    expected = lines([*orders(60, RIGHT), *fresh], RIGHT, NOON + 2 * HOUR)
+    assert until(lambda: published_lines(world, RIGHT) == expected), left.worker.text
+    assert world.publications() == 40, "both sites' ten SKUs once for each of two hours"
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def test_it_refuses_to_start_where_data_is_in_danger(world: BatchWorld, port: Callable[[], int]) -> None:
+    """A missing topic, and a batches topic that is not the one the database was filled from: exit 3, and what to do."""
+    worker = world.start("b1", port())
+    world.checkpoint(Source.ORDERS, NOON + HOUR, orders(10, LEFT))
+    worker.until_ready()
+    assert worker.worker.terminate() == 0
+    admin = AdminClient({"bootstrap.servers": world.world.bootstrap})
+    topic = world.world.topic("velocity.batches.v1")
+    admin.delete_topics([topic])[topic].result(10)
+
+    missing = world.start("b1", port()).worker
+    assert missing.process.wait(20) == 3, missing.text
+    assert f"{topic} is missing" in missing.text and "velocity topics apply" in missing.text
+
+    again = NewTopic(topic, PARTITIONS, 1, config={"retention.ms": "-1", "retention.bytes": "-1"})
+    assert until(lambda: _created(admin, again), 20)
+    recreated = world.start("b1", port()).worker
+    assert recreated.process.wait(20) == 3, recreated.text
+    assert "was recreated" in recreated.text and "move its database file away" in recreated.text
+
+
+def _created(admin: AdminClient, topic: NewTopic) -> bool:
+    """Whether a topic could be created: the broker may still be deleting the one before."""
+    return admin.create_topics([topic])[topic.topic].exception(10) is None
+
+
+def test_a_malformed_manifest_holds_its_partition_and_is_never_skipped(
+    world: BatchWorld, port: Callable[[], int]
+) -> None:
+    """What stands behind it waits; the other partition goes on."""
+    world.checkpoint(Source.ORDERS, NOON + HOUR, orders(60, LEFT))
+    producer = Producer({"bootstrap.servers": world.world.bootstrap})
+    producer.produce(
+        world.world.topic("velocity.batches.v1"), b"{}", key=LEFT, partition=partition_of(LEFT, PARTITIONS)
+    )
+    producer.flush(10)
+    world.checkpoint(Source.ORDERS, NOON + HOUR, orders(60, RIGHT))
+    world.pass_all(NOON + HOUR)
+    worker = world.start("b1", port())
+    assert until(lambda: published_lines(world, RIGHT) == lines(orders(60, RIGHT), RIGHT, NOON + HOUR)), (
+        worker.worker.text
+    )
+    reasons = worker.ask("/readyz")[1]["reasons"]
+    assert "is no manifest" in reasons[f"partition {partition_of(LEFT, PARTITIONS)}"]
+    assert worker.compute("SKU-1", site_id=LEFT)[0] == 503
+    assert worker.compute("SKU-1", site_id=RIGHT)[0] == 200
