@@ -5,10 +5,11 @@ No I/O: bytes in, findings out.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from typing import Any, cast
 
 import fastavro
 import numpy as np
@@ -60,7 +61,7 @@ def _read(data: bytes) -> BatchContent:
     spans: dict[datetime, tuple[datetime, datetime]] = {}
     for block in reader:
         content.blocks += 1
-        for record in block:
+        for record in cast("Iterable[dict[str, Any]]", block):
             offsets.append(record["source_offset"])
             ids.append(hash(record["event_id"]))
             content.sites.add(record["site_id"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
+from console.errors import CommandFailed
 from runtime.connections import partition_of
 from runtime.settings import Settings
 from runtime.topic_reader import end_offsets, read_topic
@@ -100,14 +101,26 @@ async def find_letter(settings: Settings, letter_id: str) -> DeadLetter | None:
 
 
 async def replayed_ids(settings: Settings) -> set[str]:
-    """Ids of the letters that the audit log says were replayed."""
+    """Ids of the letters that the audit log says were replayed.
+
+    Raises:
+        CommandFailed: an entry cannot be read.
+    """
     ids: set[str] = set()
     async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.AUDIT_LOG)):
         for record in records:
-            entry = decode(record.value, AuditEntry)
+            entry = _entry(record)
             if entry.action == "replay":
                 ids.add(entry.what[REPLAYED])
     return ids
+
+
+def _entry(record: ConsumerRecord) -> AuditEntry:
+    try:
+        return decode(record.value or b"", AuditEntry)
+    except msgspec.DecodeError as error:
+        where = f"{record.topic}/{record.partition}/{record.offset}"
+        raise CommandFailed(f"{where} is no audit-log entry ({error}): what was replayed cannot be known") from error
 
 
 @dataclass(slots=True)

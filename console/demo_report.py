@@ -17,12 +17,7 @@ XYZ = ("X", "Y", "Z")
 
 
 def show(outcome: Outcome, names: Mapping[str, str]) -> None:
-    """Counts, the fastest movers (with their `names`, by SKU), the classes."""
-    totals = outcome.report.totals
-    screen.say()
-    counts = ("delivered", "in batches", "in corrections", "dead letters", "open")
-    row = (totals.delivered, totals.in_batches, totals.in_corrections, totals.dead_lettered, totals.open)
-    screen.say_table(counts, [row], title="Where every record is")
+    """Dead letters, the fastest movers (with their `names`, by SKU), the classes."""
     screen.say()
     dead = [(name, count, MEANINGS[ErrorClass(name)]) for name, count in outcome.letters.by_class.most_common()]
     screen.say_table(("class", "letters", "meaning"), dead, title="Dead letters by class")

@@ -54,11 +54,14 @@ class PartitionEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything. `strays` are manifests that no committed checkpoint covers; log starts are by partition."""
+    """Everything. `strays` are manifests that no committed checkpoint covers; log starts are by partition; `unreadable`
+    records of the batches topic stand with the reason.
+    """
 
     partitions: tuple[PartitionEvidence, ...]
     strays: tuple[Announced, ...] = ()
     batches_topic: str = ""
     batch_log_starts: Mapping[int, int] = field(default_factory=dict[int, int])
     dead_letter_log_starts: Mapping[int, int] = field(default_factory=dict[int, int])
+    unreadable: Mapping[str, str] = field(default_factory=dict[str, str])
     notes: tuple[str, ...] = ()

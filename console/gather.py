@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
+from console.errors import CommandFailed
 from console.evidence import Announced, Evidence, PartitionEvidence, SourceLog
 from console.frontier_board import read_frontiers
 from console.progress import Meter
@@ -28,6 +30,7 @@ class _Collected:
     announced: dict[str, list[Announced]] = field(default_factory=dict[str, list[Announced]])
     dead: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     foreign: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict[str, str])
 
 
 async def gather_evidence(settings: Settings) -> Evidence:
@@ -35,7 +38,7 @@ async def gather_evidence(settings: Settings) -> Evidence:
 
     Raises:
         KeyError: one of our topics is missing.
-        msgspec.DecodeError: a record of one of our topics is none of ours.
+        msgspec.DecodeError: a record of the frontiers topic is none of ours.
         KafkaError: the brokers do not answer.
     """
     batches, letters = settings.topics.name(TopicRole.BATCHES), settings.topics.name(TopicRole.DEAD_LETTERS)
@@ -55,22 +58,34 @@ async def gather_evidence(settings: Settings) -> Evidence:
         batches_topic=batches,
         batch_log_starts={partition: start for partition, (start, _) in batch_bounds.items()},
         dead_letter_log_starts={partition: start for partition, (start, _) in letter_bounds.items()},
+        unreadable=found.unreadable,
         notes=foreign,
     )
 
 
 async def read_manifests(settings: Settings) -> list[Announced]:
-    """Every manifest, as far as committed when the call began, and later."""
+    """Every manifest, as far as committed when the call began, and later.
+
+    Raises:
+        CommandFailed: there are records that cannot be read, so which files are announced is not known.
+    """
     found = _Collected()
     with Meter("reading manifests", unit="manifests") as meter:
         await _read_manifests(settings, found, meter)
+    for where, why in found.unreadable.items():
+        raise CommandFailed(f"{where} is no manifest ({why}): which batches are announced cannot be known")
     return [one for of_key in found.announced.values() for one in of_key]
 
 
 async def _read_manifests(settings: Settings, found: _Collected, meter: Meter) -> None:
     async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.BATCHES)):
         for record in records:
-            one = Announced(decode(record.value, Manifest), record.partition, record.offset)
+            try:
+                manifest = decode(record.value or b"", Manifest)
+            except msgspec.DecodeError as error:
+                found.unreadable[f"{record.topic}/{record.partition}/{record.offset}"] = str(error)
+                continue
+            one = Announced(manifest, record.partition, record.offset)
             found.announced.setdefault(one.source_key, []).append(one)
         meter.advance(len(records))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -47,8 +47,8 @@ def key_reader(field: KeyField) -> Callable[[bytes], bytes | None]:
     if field is KeyField.NONE:
         return lambda line: None
     name = "sku" if field is KeyField.SKU else "site_id"
-    as_text = msgspec.json.Decoder(msgspec.defstruct("Text", [("key", str | None, None)], rename={"key": name}))
-    as_raw = msgspec.json.Decoder(msgspec.defstruct("Raw", [("key", msgspec.Raw, msgspec.Raw())], rename={"key": name}))
+    as_text = _decoder(name, str | None, None)
+    as_raw = _decoder(name, msgspec.Raw, msgspec.Raw())
 
     def key_of(line: bytes) -> bytes | None:
         try:
@@ -62,7 +62,12 @@ def key_reader(field: KeyField) -> Callable[[bytes], bytes | None]:
     return key_of
 
 
-def _number(decoder: msgspec.json.Decoder, line: bytes) -> bytes | None:
+def _decoder(name: str, kind: Any, default: Any) -> msgspec.json.Decoder[Any]:
+    """Decodes the one field and passes over all others."""
+    return msgspec.json.Decoder(msgspec.defstruct("Keyed", [("key", kind, default)], rename={"key": name}))
+
+
+def _number(decoder: msgspec.json.Decoder[Any], line: bytes) -> bytes | None:
     try:
         raw = bytes(decoder.decode(line).key)
     except (msgspec.DecodeError, UnicodeError):

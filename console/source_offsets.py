@@ -46,7 +46,7 @@ def _poll(consumer: Consumer) -> tuple[Offsets, bool]:
     for message in consumer.consume(AT_ONCE, timeout=POLL_S):
         error = message.error()
         if error is None:
-            offsets.append(message.offset())
+            offsets.append(message.offset() or 0)
         elif error.code() == KafkaError._PARTITION_EOF:
             at_end = True
         else:

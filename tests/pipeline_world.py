@@ -153,7 +153,7 @@ class PipelineWorld:
 
     def produce(self, source: Source, lines: Iterable[bytes], partition: int = -1) -> None:
         """Send lines as they are; keyless, so round about, unless a partition is given."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20, "partitioner": "random"})
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20, "message.max.bytes": 2 << 20})
         topic = self.source_topic(source)
         for line in lines:
             while True:

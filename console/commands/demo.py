@@ -79,13 +79,15 @@ def _show_off(directory: Path, kafka: "EmbeddedKafka", started: float, *, keep: 
 
 
 def _print(outcome: "Outcome", elapsed_s: float) -> None:
-    from console.commands.upkeep import show_audit
+    from console.commands.upkeep import show_accounts, show_verdict
     from console.demo_report import show
     from console.progress import duration_text
 
+    screen.say()
+    show_accounts(outcome.report, title="Where every record is")
     show(outcome, _names())
     screen.say()
-    show_audit(outcome.report)
+    show_verdict(outcome.report)
     screen.remark(f"finished in {duration_text(elapsed_s)}", style="dim")
     screen.say()
 

@@ -39,20 +39,25 @@ def audit(
     if json:
         screen.say_json(report.as_json())
     else:
-        show_audit(report)
+        show_accounts(report)
+        show_verdict(report)
     raise typer.Exit(0 if report.complete else 1)
 
 
-def show_audit(report: "AuditReport") -> None:
-    """The report for a person; its last lines are the verdict."""
-    from console.audit import first_broken
-
+def show_accounts(report: "AuditReport", title: str = "") -> None:
+    """Where every record is, by source topic."""
     columns = ("source topic", "delivered", "in batches", "in corrections", "dead letters", "open", "gaps")
     rows = [
         (topic, t.delivered, t.in_batches, t.in_corrections, t.dead_lettered, t.open, t.gaps)
         for topic, t in {**report.by_source, "all": report.totals}.items()
     ]
-    screen.say_table(columns, rows)
+    screen.say_table(columns, rows, title)
+
+
+def show_verdict(report: "AuditReport") -> None:
+    """What was found, and in the last line whether the audit is complete."""
+    from console.audit import first_broken
+
     for note in report.findings.notes[:SHOWN]:
         screen.say(f"note: {note}")
     for problem in report.findings.problems[:SHOWN]:
