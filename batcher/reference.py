@@ -81,7 +81,7 @@ def apply(connection: Connection, records: Iterable[ReferenceRecord]) -> Referen
 
 
 def content_hash(connection: Connection) -> str:
-    """SHA-256 over all reference data, 64 hexadecimal digits; the same rows have the same in whatever order they came."""
+    """SHA-256 over all reference data, 64 hexadecimal digits, in whatever order the rows came."""
     rows = _QUERIES["stored_hash"].rows(connection)
     return rows[0][0] if rows else hashlib.sha256(b"").hexdigest()
 

@@ -117,7 +117,7 @@ class _Draws:
         return cls(
             quantities=np.where(rng.random(rows) < 0.05, weighed, whole),
             delays_ms=rng.integers(0, DISORDER_MS, rows),
-            skus=(skus * rng.random(rows) ** 3).astype(np.int64),  # a tenth of the SKUs makes half of the lines
+            skus=(skus * rng.random(rows) ** 3).astype(np.int64),  # a tenth of the SKUs makes almost half of the lines
             channels=rng.integers(0, len(_CHANNELS), rows),
             promos=rng.integers(0, len(_PROMOS), rows),
             ids=rng.integers(0, 256, (rows, 16), dtype=np.uint8),

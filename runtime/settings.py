@@ -134,6 +134,7 @@ class StreamSettings(_Section):
 
     checkpoint_interval: Duration = timedelta(seconds=5)
     chunk_records: int = Field(10_000, ge=5_000, le=20_000)
+    fetch_bytes: int = Field(4 << 20, ge=64 << 10)  # of one partition at a time; memory grows with it, and speed
     buffered_records: int = Field(200_000, ge=20_000)  # rows of open windows in memory, before blocks are cut short
     pending_bytes: int = Field(8 << 20, ge=1 << 10)  # corrections and dead letters that ask for an early checkpoint
     codec: Literal["null", "deflate", "zstandard"] = "deflate"

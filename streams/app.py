@@ -36,6 +36,7 @@ def build_app(settings: Settings) -> faust.App:
         broker_max_poll_interval=MAX_BLOCKED_S,
         broker_rebalance_timeout=max(10.0, session_s),
         consumer_auto_offset_reset="none",
+        consumer_max_fetch_size=settings.stream.fetch_bytes,
         consumer_group_instance_id=settings.worker_id,
         stream_buffer_maxsize=4,
         stream_wait_empty=False,

@@ -100,8 +100,9 @@ class OwnedPartition:
 
     def _decode(self, fetch: Fetch) -> Arrivals:
         records, started = fetch.records, time.perf_counter()
+        values = [record.value for record in records]
         decoded = self._intake.decode(
-            [record.value for record in records],
+            values,
             [record.timestamp for record in records],
             [record.offset for record in records],
         )
@@ -110,7 +111,7 @@ class OwnedPartition:
         if not self.state.replaying:
             source = self.identity.source.value
             metrics.RECORDS.labels(source).inc(len(records))
-            metrics.BYTES.labels(source).inc(sum(max(0, record.serialized_value_size) for record in records))
+            metrics.BYTES.labels(source).inc(sum(map(len, filter(None, values))))
             for letter in letters:
                 metrics.DEAD_LETTERS.labels(source, letter.error_class.value).inc()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)

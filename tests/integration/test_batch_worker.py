@@ -182,7 +182,7 @@ def test_reference_data_releases_held_facts(world: BatchWorld, port: Callable[[]
 
 
 def test_killed_at_every_named_point_nothing_is_lost_or_doubled(world: BatchWorld, port: Callable[[], int]) -> None:
-    """SIGKILL before and after the DuckDB commit, before and after the Kafka commit, one after the other, each time with
+    """SIGKILL before and after the DuckDB commit, before and after the Kafka commit, one after the other, always with
     more to do: every start goes on from there, and the coefficients topic gets each result once."""
     facts: list[Order] = []
     points = ("batch.before_commit", "batch.after_commit", "batch.before_publish", "batch.after_publish")

@@ -1,27 +1,33 @@
 """Commands against a real broker: topics, what goes in, drains, and the self-check."""
 
 import asyncio
+import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from aiohttp import web
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from msgspec import structs
 from pipeline_world import PipelineWorld, until
 from typer.testing import CliRunner
 
+from console.client import BatchApi, Incomplete, NotFound, Question
 from console.configuration import load_settings
 from console.drain import Drained, DrainOptions, DrainUnderWay, drain
-from console.errors import CommandFailed
+from console.errors import CommandFailed, UsageError
 from console.main import app, report
 from runtime.connections import admin_client, partition_of
+from runtime.health import serve_http
 from runtime.refusals import TopicRefused
 from runtime.settings import Settings
 from runtime.topics import check_topics, read_topics
@@ -356,3 +362,115 @@ def test_commands_say_which_topics_are_missing(world: PipelineWorld, command: tu
     arguments = (*command, "--items", str(items)) if command[0] == "reference" else command
     said = velocity(world, *arguments, code=3).output
     assert "velocity topics apply" in said
+
+
+# -- asking the batch workers ------------------------------------------------------------------------------------------
+
+
+class Town:
+    """Batch workers as the command line sees them: answers by worker and path, each list used up one by one."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+        self.answers: dict[tuple[int, str], list[tuple[int, Any]]] = {}
+        self.asked: list[tuple[int, str]] = []
+        self._runners: list[web.AppRunner] = []
+
+    async def settle(self, workers: int) -> None:
+        """Start this many workers; each partition of the batches topic belongs to one of them."""
+        for number in range(workers):
+            site = web.Application()
+            site.router.add_route("*", "/{path:.*}", partial(self._answer, number))
+            runner, port = await serve_http(site, "127.0.0.1", 0)
+            self._runners.append(runner)
+            self.urls.append(f"http://127.0.0.1:{port}")
+        owners = [{"url": url, "worker_id": str(n), "partitions": [n]} for n, url in enumerate(self.urls)]
+        known = {"topic": "b", "partitions": workers, "owners": owners, "unowned": []}
+        self.answers[0, "/api/v1/owners"] = [(200, known)]
+
+    async def _answer(self, number: int, request: web.Request) -> web.Response:
+        self.asked.append((number, request.path))
+        found = self.answers[number, request.path]
+        status, body = found.pop(0) if len(found) > 1 else found[0]
+        if isinstance(body, pa.Table):
+            sink = io.BytesIO()
+            with pa.ipc.new_stream(sink, body.schema) as writer:
+                writer.write_table(body)
+            return web.Response(body=sink.getvalue(), status=status)
+        return web.json_response(body, status=status)
+
+    async def close(self) -> None:
+        """End all workers."""
+        for runner in self._runners:
+            await runner.cleanup()
+
+
+@pytest.fixture
+async def town() -> AsyncIterator[Town]:
+    """Two workers."""
+    town = Town()
+    await town.settle(2)
+    yield town
+    await town.close()
+
+
+def coefficients(*skus: str) -> pa.Table:
+    """Results of site S."""
+    return pa.table({"site_id": ["S"] * len(skus), "sku": list(skus)})
+
+
+async def asked(town: Town, question: Question, site: str | None) -> pa.Table:
+    """The answer to a question that begins at the first worker."""
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        return await api.table(question, site)
+
+
+async def test_a_question_about_a_site_follows_its_owner(town: Town) -> None:
+    """421 names the owner; 503 is asked again until the worker has caught up."""
+    path = "/api/v1/coefficients"
+    town.answers[0, path] = [(421, {"error": "wrong_owner", "message": "m", "owner": town.urls[1]})]
+    town.answers[1, path] = [(503, {"error": "not_ready", "message": "catching up"}), (200, coefficients("A"))]
+    table = await asked(town, Question(path, arrow=True), "S")
+    assert table.column("sku").to_pylist() == ["A"]
+    assert town.asked == [(0, path), (1, path), (1, path)]
+
+
+async def test_a_question_about_all_sites_asks_every_owner_and_merges(town: Town) -> None:
+    """Sorted by site and SKU; an owner that has nothing is left out; if nobody has anything that is the answer."""
+    path = "/api/v1/coefficients"
+    town.answers[0, path] = [(200, coefficients("C", "A"))]
+    town.answers[1, path] = [(200, coefficients("B"))]
+    assert (await asked(town, Question(path, arrow=True), None)).column("sku").to_pylist() == ["A", "B", "C"]
+    nothing = (404, {"error": "not_found", "message": "no calculation"})
+    town.answers[1, path] = [nothing]
+    assert (await asked(town, Question(path, arrow=True), None)).num_rows == 2
+    town.answers[0, path] = [nothing]
+    with pytest.raises(NotFound, match="no calculation"):
+        await asked(town, Question(path, arrow=True), None)
+
+
+async def test_partitions_that_nobody_owns_yet_are_waited_for(town: Town) -> None:
+    """While a group rebalances, half an answer would be a wrong one."""
+    known = town.answers[0, "/api/v1/owners"][0][1]
+    town.answers[0, "/api/v1/owners"] = [(200, {**known, "unowned": [1]}), (200, known)]
+    for worker in range(2):
+        town.answers[worker, "/x"] = [(200, {"rows": [{"n": worker}], "not_ready": {}})]
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        assert await api.rows(Question("/x"), None) == [{"n": 0}, {"n": 1}]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, UsageError), (404, NotFound), (409, Incomplete), (500, CommandFailed)]
+)
+async def test_refusals_of_the_api_become_ours(town: Town, status: int, kind: type[Exception]) -> None:
+    """With their message; an incomplete instant is a guard that says no, exit 3."""
+    town.answers[0, "/x"] = [(status, {"error": "e", "message": "because"})]
+    with pytest.raises(kind, match="because"):
+        await asked(town, Question("/x"), "S")
+
+
+async def test_no_worker_at_the_address_says_where_it_was_looked_for() -> None:
+    """And which setting says so."""
+    with pytest.raises(CommandFailed, match=r"no batch worker answers at http://127\.0\.0\.1:1 .*VELOCITY_API__URL"):
+        async with BatchApi(Settings(api={"url": "http://127.0.0.1:1"})) as api:
+            await api.table(Question("/x"), "S")

@@ -1,11 +1,15 @@
 """The command line's pure parts: settings and their errors, lines and keys, the topic plan, drains, what is printed."""
 
+import csv
 import io
 import json
 import os
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given
@@ -13,11 +17,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from console.configuration import effective, load_settings, parse_sets, unknown_variables
+from console.demo import only_settings, write_settings
+from console.demo_report import class_table, movers
 from console.drain_steps import announced, close_instant, unfinished, unfulfilled, unread, untaken
 from console.errors import UsageError
 from console.lines import KeyField, key_reader, read_lines
 from console.main import app, explain, report
 from console.progress import Meter, duration_text
+from console.result_formats import Format, encode, fastest
 from console.screen import plain_table
 from console.times import instant_text, parse_duration, parse_instant
 from runtime.refusals import TopicRefused
@@ -419,3 +426,72 @@ def test_times_are_read_and_written() -> None:
         with pytest.raises(UsageError, match="--timeout"):
             parse_duration("--timeout", text)
     assert [duration_text(s) for s in (0.44, 12, 200, 7500)] == ["0.4 s", "12 s", "3 min 20 s", "2 h 05 min"]
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def results() -> pa.Table:
+    """Two rows as the batch worker answers them, in fewer columns."""
+    return pa.table(
+        {
+            "site_id": ["S", "S"],
+            "sku": ['A,"1"', "B"],
+            "order_lines": [3, 0],
+            "net_units": pa.array([Decimal("1234.500"), Decimal("-1.000")], pa.decimal128(38, 3)),
+            "units_per_day": [0.1 + 0.2, 0.0],
+            "velocity_coefficient": [0.1, 1 / 3],
+            "abc_class": ["A", "C"],
+            "demand_cv": [None, 1.5],
+            "xyz_class": ["X", "Z"],
+            "provisional": [True, False],
+            "coverage": [1.0, None],
+        }
+    )
+
+
+def test_csv_has_every_digit_and_null_as_empty() -> None:
+    """Decimals keep their places, doubles come back as they were, booleans are lower case."""
+    text = encode(results(), Format.CSV).decode()
+    assert text.splitlines()[1:] == [
+        'S,"A,""1""",3,1234.500,0.30000000000000004,0.1,A,,X,true,1.0',
+        "S,B,0,-1.000,0.0,0.3333333333333333,C,1.5,Z,false,",
+    ]
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [float(row["units_per_day"]) for row in rows] == results().column("units_per_day").to_pylist()
+
+
+def test_json_and_parquet_hold_the_same_rows() -> None:
+    """JSON has numbers for decimals; Parquet keeps their type."""
+    rows = json.loads(encode(results(), Format.JSON))
+    assert rows[0]["net_units"] == 1234.5
+    assert (rows[0]["demand_cv"], rows[1]["provisional"]) == (None, False)
+    assert pq.read_table(io.BytesIO(encode(results(), Format.PARQUET))).equals(results())
+
+
+def test_the_short_table_has_the_fastest_first() -> None:
+    """By velocity, not by name."""
+    rows = fastest(results(), 1)
+    assert rows == [("S", "B", 0, Decimal("-1.000"), 0.3333, "C", 1.5, "Z", False, None)]
+
+
+# -- demo --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_demos_settings_file_is_read_back_and_nothing_else_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backslashes survive TOML; the environment does not reach the demo."""
+    monkeypatch.setenv("VELOCITY_WINDOW__SPEC", "PT1H")
+    pattern = r"\d{5}[A-Z]{0,2}"
+    file = write_settings(
+        tmp_path, {"sku_pattern": pattern, "window": {"spec": "local-day"}, "api": {"url": "http://x"}}
+    )
+    settings = only_settings(file)
+    assert (settings.intake.sku_pattern, settings.window.spec, settings.api.url) == (pattern, "local-day", "http://x")
+
+
+def test_the_demos_tables_add_up() -> None:
+    """SKUs by class with sums; the fastest with their names."""
+    assert class_table(results()) == [("A", 1, 0, 0, 1), ("B", 0, 0, 0, 0), ("C", 0, 0, 1, 1), ("all", 1, 0, 1, 2)]
+    assert movers(results(), {"B": "Bunting"})[0] == ("B", "Bunting", 0.33, 0.0, "CZ")
