@@ -1,14 +1,14 @@
 """Following a whole topic without a group: from given offsets to its end, and on from there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from runtime.connections import reader
+from runtime.connections import reader, stop_consumer
 from runtime.settings import KafkaSettings
 from runtime.topic_reader import partitions_of
 
@@ -42,7 +42,7 @@ class Position:
 
 async def follow(
     kafka: KafkaSettings, topic: str, starts: Mapping[int, int], position: Position
-) -> AsyncIterator[News]:
+) -> AsyncGenerator[News]:
     """What a topic holds from `starts` on (its beginning where not given), and what comes; often without any record.
 
     `position` is kept up to date when the next news is asked for, that is: once these have been dealt with.
@@ -66,10 +66,10 @@ async def follow(
                 yield one
                 position.reached = one.positions
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
-async def _news(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> AsyncIterator[News]:
+async def _news(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> AsyncGenerator[News]:
     while True:
         found = await consumer.getmany(*tps, timeout_ms=POLL_MS)
         records = [record for tp in tps for record in found.get(tp, [])]

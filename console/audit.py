@@ -70,7 +70,7 @@ def records_of_kind(part: PartitionEvidence, kind: BatchKind) -> int:
 def examine(evidence: Evidence) -> Findings:
     """Everything that can be said without opening a batch file or reading the source."""
     found = Findings(notes=list(evidence.notes))
-    found.problems += [Problem(where, f"is no manifest: {why}") for where, why in evidence.unreadable.items()]
+    found.problems += [Problem(where, why) for where, why in evidence.unreadable.items()]
     found.problems += _lost_manifests(evidence)
     found.problems += _doubled_batches(evidence)
     found.problems += [_stray(one) for one in evidence.strays]

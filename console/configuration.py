@@ -16,6 +16,7 @@ from console.errors import UsageError
 from runtime.settings import CONFIG_FILE, Settings, describe
 
 PREFIX = "VELOCITY_"
+_SHORTHANDS = frozenset({("intake", "sku_pattern"), ("intake", "unit_codes")})  # also settings of their own
 _NOT_SETTINGS = frozenset({CONFIG_FILE, "VELOCITY_CRASH_AT"})
 
 
@@ -97,6 +98,11 @@ def effective(settings: Settings, flags: Mapping[str, Any]) -> list[tuple[str, A
 
 
 def _origin(path: tuple[str, ...], flags: Mapping[str, Any], file: Mapping[str, Any]) -> str:
+    found = _origin_of_name(path, flags, file)
+    return _origin_of_name(path[1:], flags, file) if found == "default" and path in _SHORTHANDS else found
+
+
+def _origin_of_name(path: tuple[str, ...], flags: Mapping[str, Any], file: Mapping[str, Any]) -> str:
     if _holds(flags, path):
         return "flag"
     names = {name.upper() for name in os.environ}

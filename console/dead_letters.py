@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
-from console.errors import CommandFailed
+from console.topic_records import decoded
 from runtime.connections import partition_of
 from runtime.settings import Settings
 from runtime.topic_reader import end_offsets, read_topic
-from schemas.codecs import decode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ErrorClass
 from schemas.records import AuditEntry
@@ -104,23 +103,15 @@ async def replayed_ids(settings: Settings) -> set[str]:
     """Ids of the letters that the audit log says were replayed.
 
     Raises:
-        CommandFailed: an entry cannot be read.
+        RecordUnreadable: there is something else in the audit log, so what was replayed is not known.
     """
     ids: set[str] = set()
     async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.AUDIT_LOG)):
         for record in records:
-            entry = _entry(record)
+            entry = decoded(record, AuditEntry)
             if entry.action == "replay":
                 ids.add(entry.what[REPLAYED])
     return ids
-
-
-def _entry(record: ConsumerRecord) -> AuditEntry:
-    try:
-        return decode(record.value or b"", AuditEntry)
-    except msgspec.DecodeError as error:
-        where = f"{record.topic}/{record.partition}/{record.offset}"
-        raise CommandFailed(f"{where} is no audit-log entry ({error}): what was replayed cannot be known") from error
 
 
 @dataclass(slots=True)

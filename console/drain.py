@@ -19,13 +19,14 @@ from console.drain_steps import announced, close_instant, unfinished, unfulfille
 from console.errors import CommandFailed
 from console.frontier_board import FrontierBoard
 from console.progress import Meter
+from console.topic_records import decoded
 from console.who import who
 from runtime.connections import reading, transactional_producer
 from runtime.refusals import Refusal
 from runtime.settings import Settings
 from runtime.topic_reader import end_offsets, read_topic
 from runtime.topics import check_topics
-from schemas.codecs import decode, encode
+from schemas.codecs import encode
 from schemas.records import AuditEntry, ControlRecord, partition_key
 from schemas.sources import Source
 from schemas.topics import TopicRole
@@ -88,7 +89,7 @@ async def drain(settings: Settings, options: DrainOptions) -> Drained:
 async def _unfinished(settings: Settings) -> list[ControlRecord]:
     found: list[ControlRecord] = []
     async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.CONTROL)):
-        found += [decode(record.value, ControlRecord) for record in records if record.value]
+        found += [decoded(record, ControlRecord) for record in records]
     return unfinished(found)
 
 

@@ -4,11 +4,12 @@ from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
+from console.topic_records import decoded
 from runtime.connections import reader
 from runtime.settings import Settings
 from runtime.topic_reader import read_topic
-from schemas.codecs import decode
 from schemas.records import Frontier
 from schemas.topics import TopicRole
 
@@ -38,7 +39,7 @@ class FrontierBoard:
         """Take new records, waiting a moment for them where there are none."""
         for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
             for record in records:
-                put(self.frontiers, record.key, record.value)
+                put(self.frontiers, record)
 
 
 async def read_frontiers(settings: Settings) -> dict[str, Frontier]:
@@ -46,14 +47,18 @@ async def read_frontiers(settings: Settings) -> dict[str, Frontier]:
     frontiers: dict[str, Frontier] = {}
     async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.FRONTIERS)):
         for record in records:
-            put(frontiers, record.key, record.value)
+            put(frontiers, record)
     return frontiers
 
 
-def put(frontiers: dict[str, Frontier], key: bytes | None, value: bytes | None) -> None:
-    """Take one record of the frontiers topic; a tombstone removes."""
-    if value is None:
-        frontiers.pop((key or b"").decode(), None)
+def put(frontiers: dict[str, Frontier], record: ConsumerRecord) -> None:
+    """Take one record of the frontiers topic; a tombstone removes.
+
+    Raises:
+        RecordUnreadable: it is no frontier record.
+    """
+    if record.value is None:
+        frontiers.pop((record.key or b"").decode(), None)
         return
-    frontier = decode(value, Frontier)
+    frontier = decoded(record, Frontier)
     frontiers[frontier.key] = frontier

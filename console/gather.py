@@ -9,18 +9,16 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from console.errors import CommandFailed
 from console.evidence import Announced, Evidence, PartitionEvidence, SourceLog
 from console.frontier_board import read_frontiers
 from console.progress import Meter
+from console.topic_records import RecordUnreadable, decoded
 from runtime.connections import reader
 from runtime.settings import KafkaSettings, Settings
 from runtime.topic_reader import partitions_of, read_topic
-from schemas.codecs import decode
 from schemas.records import Frontier, Manifest, parse_partition_key, partition_key
 from schemas.topics import TopicRole
 
@@ -30,7 +28,7 @@ class _Collected:
     announced: dict[str, list[Announced]] = field(default_factory=dict[str, list[Announced]])
     dead: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     foreign: int = 0
-    unreadable: dict[str, str] = field(default_factory=dict[str, str])
+    unreadable: list[RecordUnreadable] = field(default_factory=list[RecordUnreadable])
 
 
 async def gather_evidence(settings: Settings) -> Evidence:
@@ -38,7 +36,7 @@ async def gather_evidence(settings: Settings) -> Evidence:
 
     Raises:
         KeyError: one of our topics is missing.
-        msgspec.DecodeError: a record of the frontiers topic is none of ours.
+        RecordUnreadable: there is something else in the frontiers topic.
         KafkaError: the brokers do not answer.
     """
     batches, letters = settings.topics.name(TopicRole.BATCHES), settings.topics.name(TopicRole.DEAD_LETTERS)
@@ -58,7 +56,7 @@ async def gather_evidence(settings: Settings) -> Evidence:
         batches_topic=batches,
         batch_log_starts={partition: start for partition, (start, _) in batch_bounds.items()},
         dead_letter_log_starts={partition: start for partition, (start, _) in letter_bounds.items()},
-        unreadable=found.unreadable,
+        unreadable={error.where: str(error) for error in found.unreadable},
         notes=foreign,
     )
 
@@ -67,13 +65,13 @@ async def read_manifests(settings: Settings) -> list[Announced]:
     """Every manifest, as far as committed when the call began, and later.
 
     Raises:
-        CommandFailed: there are records that cannot be read, so which files are announced is not known.
+        RecordUnreadable: there is something else among them, so which files are announced is not known.
     """
     found = _Collected()
     with Meter("reading manifests", unit="manifests") as meter:
         await _read_manifests(settings, found, meter)
-    for where, why in found.unreadable.items():
-        raise CommandFailed(f"{where} is no manifest ({why}): which batches are announced cannot be known")
+    if found.unreadable:
+        raise found.unreadable[0]
     return [one for of_key in found.announced.values() for one in of_key]
 
 
@@ -81,12 +79,11 @@ async def _read_manifests(settings: Settings, found: _Collected, meter: Meter) -
     async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.BATCHES)):
         for record in records:
             try:
-                manifest = decode(record.value or b"", Manifest)
-            except msgspec.DecodeError as error:
-                found.unreadable[f"{record.topic}/{record.partition}/{record.offset}"] = str(error)
-                continue
-            one = Announced(manifest, record.partition, record.offset)
-            found.announced.setdefault(one.source_key, []).append(one)
+                one = Announced(decoded(record, Manifest), record.partition, record.offset)
+            except RecordUnreadable as error:
+                found.unreadable.append(error)
+            else:
+                found.announced.setdefault(one.source_key, []).append(one)
         meter.advance(len(records))
 
 

@@ -52,7 +52,7 @@ class KafkaSettings(_Section):
     stream_group: str = "velocity-stream"
     batch_group: str = "velocity-batch"
     session_timeout: Duration = timedelta(seconds=30)
-    transaction_timeout: Duration = Field(timedelta(seconds=20), le=timedelta(seconds=20))
+    transaction_timeout: Duration = Field(default=timedelta(seconds=20), le=timedelta(seconds=20))
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     sasl_username: str | None = None
@@ -64,7 +64,7 @@ class TopicSettings(_Section):
     """Names of the topics; `prefix` goes before each."""
 
     prefix: str = ""
-    replication_factor: int = Field(1, ge=1)
+    replication_factor: int = Field(default=1, ge=1)
     partitions: dict[TopicRole, int] = {}
     orders: str = "wms.orders.v1"
     returns: str = "wms.returns.v1"
@@ -103,7 +103,7 @@ class WindowSettings(_Section):
     """How event time is cut into windows, and when a window closes."""
 
     spec: Annotated[str, AfterValidator(_window_spec)] = "PT1H"
-    max_out_of_orderness: timedelta = Field(timedelta(minutes=10), ge=timedelta(0))
+    max_out_of_orderness: timedelta = Field(default=timedelta(minutes=10), ge=timedelta(0))
     idle_timeout: Duration = timedelta(minutes=1)
     idle_policy: Literal["advance", "hold"] = "advance"
 
@@ -116,7 +116,7 @@ class IntakeSettings(_Section):
         *("EA", "PR", "DZN", "SET", "PK", "IP", "BX", "CT", "CS", "PL"),
         *("KGM", "LTR", "MTR"),
     )
-    max_future_skew: timedelta = Field(timedelta(minutes=5), ge=timedelta(0))
+    max_future_skew: timedelta = Field(default=timedelta(minutes=5), ge=timedelta(0))
     schema_dir: Path | None = None  # `<id>.avsc` files: the Avro writer schemas that are known
 
     @field_validator("sku_pattern")
@@ -133,26 +133,28 @@ class StreamSettings(_Section):
     """How the stream worker checkpoints and bounds its memory."""
 
     checkpoint_interval: Duration = timedelta(seconds=5)
-    chunk_records: int = Field(10_000, ge=5_000, le=20_000)
-    fetch_bytes: int = Field(4 << 20, ge=64 << 10)  # of one partition at a time; memory grows with it, and speed
-    buffered_records: int = Field(200_000, ge=20_000)  # rows of open windows in memory, before blocks are cut short
-    pending_bytes: int = Field(8 << 20, ge=1 << 10)  # corrections and dead letters that ask for an early checkpoint
+    chunk_records: int = Field(default=10_000, ge=5_000, le=20_000)
+    fetch_bytes: int = Field(
+        default=4 << 20, ge=64 << 10
+    )  # of one partition at a time; more is faster, and more memory
+    buffered_records: int = Field(default=200_000, ge=20_000)  # rows in memory, before blocks are cut short
+    pending_bytes: int = Field(default=8 << 20, ge=1 << 10)  # pending, that ask for an early checkpoint
     codec: Literal["null", "deflate", "zstandard"] = "deflate"
-    max_batch_backlog: int = Field(100_000, ge=1)  # manifests that the batch workers have yet to take
-    min_free_bytes: int = Field(64 << 20, ge=0)  # of the store's disk, below which fetching pauses
+    max_batch_backlog: int = Field(default=100_000, ge=1)  # manifests that the batch workers have yet to take
+    min_free_bytes: int = Field(default=64 << 20, ge=0)  # of the store's disk, below which fetching pauses
     retry_backoff: Duration = timedelta(seconds=1)
     http_host: str = "127.0.0.1"
-    http_port: int = Field(8081, ge=0, le=65535)
+    http_port: int = Field(default=8081, ge=0, le=65535)
 
 
 class BatchSettings(_Section):
     """How the batch worker loads, calculates and publishes."""
 
-    max_concurrency: int = Field(12, ge=1)
-    queue_size: int = Field(1_000, ge=1)
-    load_records: int = Field(500_000, ge=1)  # facts that one DuckDB transaction takes at most
+    max_concurrency: int = Field(default=12, ge=1)
+    queue_size: int = Field(default=1_000, ge=1)
+    load_records: int = Field(default=500_000, ge=1)  # facts that one DuckDB transaction takes at most
     memory_limit: str = "2GB"
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
     retry_backoff: Duration = timedelta(seconds=1)
     max_loop_lag: Duration = timedelta(milliseconds=250)
 
@@ -160,11 +162,11 @@ class BatchSettings(_Section):
 class VelocitySettings(_Section):
     """Thresholds of the classes and what counts as a known item. Part of the run id."""
 
-    abc_a: float = Field(0.80, gt=0, lt=1)
-    abc_b: float = Field(0.95, gt=0, le=1)
-    xyz_x: float = Field(0.5, ge=0)
-    xyz_y: float = Field(1.0, ge=0)
-    provisional_days: int = Field(14, ge=0)
+    abc_a: float = Field(default=0.80, gt=0, lt=1)
+    abc_b: float = Field(default=0.95, gt=0, le=1)
+    xyz_x: float = Field(default=0.5, ge=0)
+    xyz_y: float = Field(default=1.0, ge=0)
+    provisional_days: int = Field(default=14, ge=0)
     require_known_items: bool = False
 
     @model_validator(mode="after")

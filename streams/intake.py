@@ -10,7 +10,7 @@ and last, because it takes more than the record's own bytes to tell, is it from 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -139,7 +139,7 @@ class Intake:
         event = read_json(value)
         if not isinstance(event, dict):
             raise RecordFault(ErrorClass.NOT_OBJECT, f"found {shown(event)}, expected an object")
-        return event
+        return cast(Mapping[str, Any], event)
 
     def _refuse_future(self, event_time_ms: int, timestamp_ms: int) -> None:
         ahead_ms = event_time_ms - timestamp_ms

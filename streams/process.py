@@ -154,7 +154,7 @@ async def _until_end(worker: StreamWorker, stop: asyncio.Event, helpers: list[as
         return code
     for helper in helpers:
         if helper.cancelled():
-            raise RuntimeError(f"{helper.get_coro().__qualname__} was cancelled from within a library")
+            raise RuntimeError(f"{helper} was cancelled from within a library")
         if helper.done():
             helper.result()  # raises what ended it
     log.info("stopping", drained=worker.drains.stop)

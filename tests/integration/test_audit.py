@@ -314,6 +314,15 @@ def test_expired_dead_letters_are_a_note(stage: Stage) -> None:
     assert any("older ones have expired" in note for note in report.findings.notes)
 
 
+def test_something_else_among_the_manifests_is_named_and_stops_gc(stage: Stage) -> None:
+    """As long as it is not known what is announced, nothing may be removed."""
+    asyncio.run(stage.send(TopicRole.BATCHES, "S1", b'{"batch_id": 7}'))
+    left = orphan(stage, seq=1)
+    assert "is no Manifest" in problems(audit(stage.settings))
+    assert command(stage, "gc").exit_code == 1
+    assert (stage.root / left).exists()
+
+
 def test_gc_removes_what_no_manifest_will_ever_name(stage: Stage) -> None:
     """A leftover of a committed checkpoint goes; one of a checkpoint to come, every batch, and strangers stay."""
     named = {manifest.path for manifest in stage.manifests}

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import signal
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,7 @@ from aiohttp import web
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from msgspec import structs
-from pipeline_world import PipelineWorld, until
+from pipeline_world import RUN, PipelineWorld, until
 from typer.testing import CliRunner
 
 from console.client import BatchApi, Incomplete, NotFound, Question
@@ -32,6 +34,7 @@ from runtime.refusals import TopicRefused
 from runtime.settings import Settings
 from runtime.topics import check_topics, read_topics
 from sandbox.kafka import EmbeddedKafka
+from sandbox.kafka.probe import free_port
 from schemas.codecs import decode, encode
 from schemas.records import AuditEntry, ControlRecord, Counts, Frontier, OpenWindow
 from schemas.reference import Channel, Item, decode_reference
@@ -337,6 +340,19 @@ def test_a_second_drain_is_refused_until_it_is_told_to_replace(workers: Workers)
     assert replacing.result(timeout=20).id == request.id
 
 
+def test_an_interrupted_drain_withdraws_its_request(workers: Workers) -> None:
+    """Ctrl-C while it waits: exit 130, and the request is done without having stopped anybody."""
+    command = [*RUN, "drain", "--stop"]
+    waiting = subprocess.Popen(command, env=workers.world.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    request = workers.request("request")
+    waiting.send_signal(signal.SIGINT)
+    said, _ = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130, said
+    assert b"Traceback" not in said
+    done = workers.control()[-1]
+    assert (done.id, done.phase, done.stop) == (request.id, "done", False)
+
+
 # -- self-check --------------------------------------------------------------------------------------------------------
 
 
@@ -474,3 +490,24 @@ async def test_no_worker_at_the_address_says_where_it_was_looked_for() -> None:
     with pytest.raises(CommandFailed, match=r"no batch worker answers at http://127\.0\.0\.1:1 .*VELOCITY_API__URL"):
         async with BatchApi(Settings(api={"url": "http://127.0.0.1:1"})) as api:
             await api.table(Question("/x"), "S")
+
+
+# -- a broker for a laptop ---------------------------------------------------------------------------------------------
+
+
+def test_a_laptops_broker_starts_stays_and_stops(tmp_path: Path) -> None:
+    """It outlives the command; starting it again finds it; status exits 1 where none runs."""
+    port = str(free_port())
+    where = ("--data-dir", str(tmp_path / "kafka"))
+    nobody = PipelineWorld("", "", tmp_path)
+    velocity(nobody, "kafka", "status", *where, code=1)
+    try:
+        assert f"127.0.0.1:{port}" in velocity(nobody, "kafka", "start", "--port", port, *where).stdout
+        status = json.loads(velocity(nobody, "kafka", "status", "--json", *where).stdout)
+        assert (status["running"], status["answering"]) == (True, True)
+        velocity(nobody, "kafka", "start", "--port", port, *where)
+        assert "already runs" in velocity(nobody, "kafka", "start", "--port", "1", *where, code=1).output
+    finally:
+        said = velocity(nobody, "kafka", "stop", *where).stdout
+    assert said == "stopped\n"
+    assert velocity(nobody, "kafka", "stop", *where).stdout == "no broker was running\n"

@@ -160,6 +160,11 @@ def test_a_manifest_that_the_frontier_names_and_nobody_finds_is_named() -> None:
     assert "b/3/1" in problems[2]
 
 
+def test_a_record_of_the_batches_topic_that_is_no_manifest_is_a_problem() -> None:
+    """What it was meant to announce is not known."""
+    assert said(evidence(), unreadable={"b/0/7": "b/0/7 is no Manifest: x"}) == ["b/0/7: b/0/7 is no Manifest: x"]
+
+
 def test_a_batch_is_doubled_by_id_by_path_by_window_and_by_checkpoint() -> None:
     """Whatever a copy keeps of the original gives it away; other windows and checkpoints are no copies."""
     original = manifest("A", [0, 1])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -55,7 +56,7 @@ class Items:
         return cls({key: sorted(dated) for key, dated in factors.items()})
 
     def base_units(self, sku: str, uom: str, at: datetime) -> Decimal | None:
-        """How many base units one `uom` was at an instant; None if nobody has said so. `EA` of an unlisted item is 1."""
+        """Base units in one `uom` at an instant, None if nobody has said so. One `EA` of an unlisted item is 1."""
         dated = self.factors.get((sku, uom), [])
         position = bisect_right([valid_from for valid_from, _ in dated], at)
         if position:
@@ -147,14 +148,14 @@ def _total(facts: Iterable[Fact]) -> Decimal:
 def _demand_cv(picks: list[datetime], as_of: datetime) -> float | None:
     """Over the order lines of four weeks of wall time that end at `as_of`."""
     bounds = [days_before(as_of, 7 * weeks) for weeks in (4, 3, 2, 1, 0)]
-    weeks = [
-        sum(start <= pick < end for pick in picks) for start, end in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    weeks = [sum(start <= pick < end for pick in picks) for start, end in pairwise(bounds)]
     return statistics.pstdev(weeks) / statistics.fmean(weeks) if any(weeks) else None
 
 
 def _inventory_accuracy(counts: list[Fact]) -> float | None:
-    booked = [(abs(fact.units), fact.book_units) for fact in counts if fact.units is not None and fact.book_units is not None]
+    booked = [
+        (abs(fact.units), fact.book_units) for fact in counts if fact.units is not None and fact.book_units is not None
+    ]
     book = sum((Fraction(units) for _, units in booked), Fraction(0))
     if not book:
         return None  # no count with a book quantity, or nothing but books of zero: there is no share of nothing
