@@ -22,10 +22,11 @@ from aiohttp import web
 from batcher import metrics
 from batcher.database import Database
 from batcher.horizon import HORIZONS
+from batcher.objections import NotFound, NotReady
 from batcher.replies import errors_as_json, json_reply, table_reply
 from batcher.requests import ComputeRequest, RecalcRequest, read_body, read_horizon, read_instant, read_limit
 from batcher.runs import Run
-from batcher.service import NotFound, NotReady, Service
+from batcher.service import Service
 from batcher.sites import Site
 from batcher.window_list import WindowRow, list_windows
 from schemas.instants import rfc3339

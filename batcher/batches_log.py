@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
-from confluent_kafka import TopicCollection
 
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client, reader
+from batcher.topic_identity import topic_id
+from runtime.connections import reader
 from runtime.refusals import TopicRefused
 from runtime.settings import KafkaSettings
 
@@ -37,16 +37,10 @@ async def look_at_log(kafka: KafkaSettings, topic: str, partitions: Collection[i
         await consumer.stop()
     return BatchesLog(
         topic,
-        await asyncio.to_thread(_topic_id, kafka, topic),
+        await asyncio.to_thread(topic_id, kafka, topic),
         {tp.partition: offset for tp, offset in starts.items()},
         {tp.partition: offset for tp, offset in ends.items()},
     )
-
-
-def _topic_id(kafka: KafkaSettings, topic: str) -> str:
-    admin = admin_client(kafka)  # must outlive its futures
-    futures = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_S)
-    return str(futures[topic].result().topic_id)
 
 
 def check_continues(log: BatchesLog, known_id: str | None, offsets: Mapping[int, int]) -> None:

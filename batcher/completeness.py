@@ -17,8 +17,8 @@ Times are UTC milliseconds; spans and windows are half-open.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.records import Frontier, Window
-from schemas.windows import WindowGrid
+from schemas.records import Frontier, OpenWindow, Window
+from schemas.windows import SiteWindows, WindowGrid
 
 _UNBOUNDED = 2**63 - 1
 _KEPT_RECORDS = 32  # per source partition, of those whose manifests have not been taken
@@ -111,6 +111,14 @@ class PassageBoard:
         idle_until = counting.held_back_at(place.site_id) if is_newest else None
         known = [limit for limit in (counting.frontier, idle_until) if limit is not None]
         return max(known, default=None)
+
+
+def cut_otherwise(windows: SiteWindows, record: Frontier) -> OpenWindow | None:
+    """An open window of a source partition that is none by these `windows`; None if there is none."""
+    return next(
+        (w for w in record.open_windows if windows.window_of(w.site_id, w.start) != Window(w.start, w.end)),
+        None,
+    )
 
 
 def newly_complete(grid: WindowGrid, first_fact_ms: int, passed_ms: int, span: Window | None) -> list[Window]:

@@ -9,12 +9,13 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaException
 
-from batcher.completeness import Passage, PassageBoard, Place
+from batcher.completeness import Passage, PassageBoard, Place, cut_otherwise
 from batcher.following import Position, follow
+from batcher.workbench import Workbench
 from runtime.connections import admin_client
-from runtime.health import Health
 from runtime.settings import Settings
 from schemas.codecs import decode
+from schemas.instants import rfc3339
 from schemas.records import Frontier, partition_key
 from schemas.sources import Source
 from schemas.topics import TopicRole
@@ -28,12 +29,14 @@ METADATA_TIMEOUT_S = 4.0  # a stop may have to wait for it
 class Frontiers:
     """What the source partitions say. `records` holds the newest record of each, by `topic/partition`."""
 
-    def __init__(self, settings: Settings, health: Health, on_news: Callable[[], None]) -> None:
+    def __init__(self, bench: Workbench, on_news: Callable[[], None]) -> None:
         self.board = PassageBoard()
         self.records: dict[str, Frontier] = {}
         self.position = Position()
-        self._settings, self._health, self._on_news = settings, health, on_news
+        self._settings, self._health, self._windows = bench.settings, bench.health, bench.windows
+        self._on_news = on_news
         self._sources: tuple[str, ...] | None = None
+        self._cut_otherwise: set[str] = set()  # source partitions with windows that ours are not
 
     @property
     def topic(self) -> str:
@@ -41,8 +44,11 @@ class Frontiers:
         return self._settings.topics.name(TopicRole.FRONTIERS)
 
     def passed(self, place: Place) -> int | None:
-        """Up to when all source partitions have passed for a site; None if one has passed nothing, or is not known."""
-        if self._sources is None or not self.position.caught_up:
+        """Up to when all source partitions have passed for a site; None if one has passed nothing, or is not known.
+
+        Also None while a partition cuts time into other windows than ours: what is complete by ours may be open there.
+        """
+        if self._sources is None or not self.position.caught_up or self._cut_otherwise:
             return None
         return self.board.passed(place, self._sources)
 
@@ -78,6 +84,24 @@ class Frontiers:
         self._health.clear(f"frontier {key}")
         self.records[frontier.key] = frontier
         self.board.put(frontier.key, Passage.of(frontier))
+        self._compare_windows(frontier)
+
+    def _compare_windows(self, frontier: Frontier) -> None:
+        """Completeness rests on cutting time as the stream workers do; say so where a window shows that we do not."""
+        theirs = cut_otherwise(self._windows, frontier)
+        if theirs is None:
+            self._cut_otherwise.discard(frontier.key)
+        else:
+            self._cut_otherwise.add(frontier.key)
+            ours = self._windows.window_of(theirs.site_id, theirs.start)
+            self._health.raise_reason(
+                "windows",
+                f"{frontier.key} has a window of {theirs.site_id}, {rfc3339(theirs.start)} to {rfc3339(theirs.end)}; "
+                f"by the settings here it is {rfc3339(ours.start)} to {rfc3339(ours.end)}. Set windows and time zones "
+                "as for the stream workers.",
+            )
+        if not self._cut_otherwise:
+            self._health.clear("windows")
 
     async def _watch_sources(self) -> None:
         """Learn of new source partitions, and say when the brokers do not answer."""

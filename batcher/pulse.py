@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from batcher.loading import Loader
 from batcher.ownership import Ownership
 from batcher.regulation import Bounds, Regulator, Strain
 from runtime.health import Health
+from runtime.refusals import SettingsRefused
 from runtime.settings import BatchSettings
 
 log = structlog.get_logger(__name__)
@@ -21,6 +23,7 @@ BEAT_S = 30.0
 PROGRESS_S = 5.0
 #: Beside DuckDB's own limit: batches that are being read, and the interpreter.
 MEMORY_BESIDE_DATABASE = 1 << 30
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 _STATM = Path("/proc/self/statm")
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -38,13 +41,12 @@ def parse_bytes(text: str) -> int:
     """A size as DuckDB writes it, such as `2GB` or `512 MiB`, in bytes.
 
     Raises:
-        ValueError: it is none.
+        SettingsRefused: it is none.
     """
-    number = text.strip().rstrip("BbIiKkMmGgTt ")
-    unit = text.strip()[len(number) :].strip().upper()
-    if unit not in _UNITS:
-        raise ValueError(f"{text!r} is no size, such as 2GB")
-    return int(float(number) * _UNITS[unit])
+    found = _SIZE.fullmatch(text.strip())
+    if not found or found[2].upper() not in _UNITS:
+        raise SettingsRefused(f"VELOCITY_BATCH__MEMORY_LIMIT is {text!r}; it must be a size such as 2GB or 512MiB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def resident_bytes() -> int:

@@ -101,9 +101,11 @@ class Recalculation:
         while due := triggers.take(loader.is_loading, loader.holds.sites, now_ms()):
             metrics.DUE_SITES.set(len(triggers.due_sites))
             key = f"calculation of {due.site_id}"
+            self._bench.health.beat("calculations", BEAT_S)
             try:
                 await self._calculate(due)
                 self._bench.health.clear(key)
+                await self.settle()  # other partitions need not wait for all of these calculations
             except duckdb.Error as error:
                 self._bench.health.raise_reason(key, f"{due.site_id} could not be calculated, trying again: {error}")
                 triggers.put_back(due, now_ms())

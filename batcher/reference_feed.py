@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from batcher.database import Database
 from batcher.following import News, Position, follow
 from batcher.reference import ReferenceChange
+from batcher.topic_identity import known_topic_id, topic_id
 from batcher.workbench import Workbench
 from runtime.refusals import TopicRefused
 from schemas.reference import ReferenceRecord, decode_reference
@@ -44,17 +45,23 @@ class ReferenceFeed:
             try:
                 await self._follow()
             except OffsetOutOfRangeError as error:
-                raise TopicRefused(
-                    f"{self._topic} ends before what was read of it: it was truncated or recreated. Restore it, or "
-                    "load the reference data anew and rebuild this worker: stop it and move its database file away."
-                ) from error
+                raise self._refused("ends before what was read of it") from error
             except ReferenceMalformed as error:
                 self._bench.health.raise_reason("reference", str(error))
             except (KafkaError, KafkaException, OSError) as error:
                 log.warning("reference data cannot be read, trying again", error=repr(error))
             await asyncio.sleep(RETRY_S)
 
+    def _refused(self, why: str) -> TopicRefused:
+        return TopicRefused(
+            f"{self._topic} {why}: it was truncated or recreated. Restore it, or load the reference data anew and "
+            "rebuild this worker: stop it and move its database file away."
+        )
+
     async def _follow(self) -> None:
+        found = await asyncio.to_thread(topic_id, self._bench.settings.kafka, self._topic)
+        if await self._bench.database.write(known_topic_id, self._topic, found) != found:
+            raise self._refused("is another topic than the one that was read")
         offsets = await self._bench.database.read(Database.offsets)
         starts = {partition: offset for (topic, partition), offset in offsets.items() if topic == self._topic}
         async for news in follow(self._bench.settings.kafka, self._topic, starts, self.position):

@@ -9,8 +9,8 @@ import pyarrow as pa
 import structlog
 from aiohttp import web
 
+from batcher.objections import Ambiguous, Incomplete, NotFound, NotReady, WrongOwner
 from batcher.requests import BadRequest
-from batcher.service import Ambiguous, Incomplete, NotFound, NotReady, WrongOwner
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 import aiohttp
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from batcher.agenda import Agenda
 from batcher.database import Database
+from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NotFound, NotReady, WrongOwner
 from batcher.owners import Member, Owners, sites_of
 from batcher.recalculation import Parts, Recalculation
 from batcher.runs import Run
@@ -25,47 +25,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SYNC_S = 15.0
-
-
-class WrongOwner(Exception):
-    """Another worker owns the site."""
-
-    def __init__(self, site_id: str, owner: str) -> None:
-        super().__init__(f"site {site_id} is owned by the worker at {owner}")
-        self.owner = owner
-
-
-class NotReady(Exception):
-    """Nobody can say yet; asking again later helps."""
-
-
-class NotFound(Exception):
-    """There is no such thing here."""
-
-
-class Ambiguous(Exception):
-    """There are several sites, and none was named."""
-
-    def __init__(self, site_ids: Sequence[str]) -> None:
-        shown = ", ".join(site_ids[:5]) + (", …" if len(site_ids) > 5 else "")
-        super().__init__(f"site_id must say which of the {len(site_ids)} sites is meant: {shown}")
-
-
-@dataclass(frozen=True, slots=True)
-class IncompleteSite:
-    """Why an instant is not complete for a site."""
-
-    site_id: str
-    reason: str
-    complete_until: str | None
-
-
-class Incomplete(Exception):
-    """An instant is not complete for some sites, and a partial calculation was not asked for."""
-
-    def __init__(self, as_of: str, sites: list[IncompleteSite]) -> None:
-        super().__init__(f"{as_of} is not complete: " + "; ".join(f"{site.site_id}: {site.reason}" for site in sites))
-        self.sites = sites
 
 
 class Service:

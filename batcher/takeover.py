@@ -11,6 +11,7 @@ from batcher.database import Database
 from batcher.manifests import Progress
 from batcher.partition import OwnedPartition
 from batcher.publisher import Publisher
+from batcher.topic_identity import known_topic_id
 from batcher.workbench import Workbench
 from runtime.topic_reader import read_topic
 from schemas.coefficients import parse_coefficient_key
@@ -34,7 +35,7 @@ async def take_over(bench: Workbench, numbers: Collection[int]) -> list[OwnedPar
         baselines = await read_baselines(bench, numbers)
         log = await look_at_log(bench.settings.kafka, bench.batches_topic, numbers)
         offsets = await bench.database.write(_standing, log.topic)
-        check_continues(log, await bench.database.write(_identity, log.topic, log.topic_id), offsets)
+        check_continues(log, await bench.database.write(known_topic_id, log.topic, log.topic_id), offsets)
         return [
             OwnedPartition(number, publisher, Progress(offsets.get(number, 0)), log.ends[number], baselines[number])
             for number, publisher in publishers.items()
@@ -72,11 +73,3 @@ def _home(bench: Workbench, key: str) -> int:
 def _standing(database: Database, topic: str) -> dict[int, int]:
     """The next offset to consume of each partition. Asked for as a write: after all transactions that have begun."""
     return {partition: offset for (name, partition), offset in database.offsets().items() if name == topic}
-
-
-def _identity(database: Database, topic: str, topic_id: str) -> str:
-    """The id of the topic that the database was filled from; from now on this one, if it was from none."""
-    known = database.topic_id(topic)
-    if known is None:
-        database.set_topic_id(topic, topic_id)
-    return known or topic_id

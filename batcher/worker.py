@@ -26,7 +26,7 @@ from batcher.reference_feed import ReferenceFeed
 from batcher.regulation import Regulator
 from batcher.service import Service
 from batcher.workbench import Workbench
-from runtime.connections import until_connected
+from runtime.connections import probe, until_connected
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.refusals import Refusal, SettingsRefused
 from runtime.settings import Settings
@@ -135,6 +135,7 @@ def _check(settings: Settings) -> int:
         TopicRefused: a topic is missing or endangers data.
         KafkaException: the brokers do not answer.
     """
+    probe(settings.kafka)  # gives up sooner than the others: a stop has to wait for it
     check_topics(settings)
     return len(partitions_of(settings.kafka, settings.topics.name(TopicRole.BATCHES)))
 
@@ -144,7 +145,7 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     agenda, regulator = Agenda(bench.windows), Regulator(bounds_of(settings.batch))
     loader = Loader(bench, regulator, agenda.loaded)
     ownership = Ownership(bench, loader, agenda.dropped)
-    frontiers = Frontiers(settings, health, agenda.wake)
+    frontiers = Frontiers(bench, agenda.wake)
     reference = ReferenceFeed(bench, agenda.reference_changed)
     parts = Parts(ownership, loader, frontiers, reference)
     recalculation = Recalculation(bench, agenda, parts)

@@ -24,7 +24,7 @@ from runtime.store import StoreError, open_store
 from runtime.store_local import LocalStore
 from runtime.topics import plan_topics
 
-KAFKA_TIMEOUT_S = 5.0
+KAFKA_TIMEOUT_S = 3.0
 HTTP_TIMEOUT_S = 3.0
 
 

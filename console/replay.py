@@ -24,6 +24,7 @@ from runtime.settings import Settings
 from schemas.codecs import encode
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.records import AuditEntry
+from schemas.sources import Source
 from schemas.topics import DEAD_LETTER_MAX_MESSAGE, TopicRole
 
 PER_TRANSACTION = 500
@@ -32,10 +33,15 @@ BYTES_PER_TRANSACTION = 8 << 20
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay did, or on a dry run would do. `skipped` were replayed before; `missing` ids are unknown."""
+    """What a replay did, or on a dry run would do.
+
+    `skipped` letters were replayed before, `elsewhere` ones came from topics that are no sources here, and `missing`
+    ids are unknown.
+    """
 
     sent: int = 0
     skipped: int = 0
+    elsewhere: int = 0
     by_class: Counter[str] = field(default_factory=Counter[str])
     missing: list[str] = field(default_factory=list[str])
     dry_run: bool = False
@@ -74,6 +80,7 @@ class _Replay:
 
     def __init__(self, settings: Settings, wanted: LetterFilter, producer: AIOKafkaProducer | None, why: str) -> None:
         self._settings, self._wanted, self._producer, self._why = settings, wanted, producer, why
+        self._sources = {settings.topics.source_topic(source) for source in Source}
         self._who = who()
         self._result = Replayed(dry_run=producer is None)
 
@@ -87,6 +94,9 @@ class _Replay:
                     unseen.discard(letter.id)
                     if letter.id in done:
                         self._result.skipped += 1
+                        continue
+                    if letter.topic not in self._sources:
+                        self._result.elsewhere += 1
                         continue
                     waiting.append(letter)
                     size += len(letter.value or b"")

@@ -1,5 +1,7 @@
 """What every tier shares: one real broker for the whole run, and names that no other test uses."""
 
+import atexit
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -21,3 +23,8 @@ def topic_prefix(request: pytest.FixtureRequest) -> str:
     """A prefix for topics and groups that belongs to this run of this test alone."""
     test = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[:60].strip("-")
     return f"{test}-{uuid.uuid4().hex[:8]}."
+
+
+def pytest_unconfigure() -> None:
+    """Let the summary be the last line: at exit DuckDB's binding lists objects that other extensions still hold."""
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))

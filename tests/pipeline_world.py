@@ -23,7 +23,6 @@ from schemas.records import Frontier, Manifest
 from schemas.sources import Source
 
 RUN = [sys.executable, "-m", "console.main"]
-START = RUN
 FAST = {
     "VELOCITY_STREAM__CHECKPOINT_INTERVAL": "PT0.3S",
     "VELOCITY_STREAM__RETRY_BACKOFF": "PT0.3S",
@@ -110,18 +109,28 @@ class PipelineWorld:
 
     def run(self, *command: str, timeout_s: float = 120, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of the command line to its end."""
-        done = subprocess.run(
-            [*RUN, *command],
-            check=False,
-            env=self.environment,
-            cwd=self.directory,
-            text=True,
-            capture_output=True,
-            timeout=timeout_s,
-        )
+        try:
+            done = subprocess.run(
+                [*RUN, *command],
+                check=False,
+                env=self.environment,
+                cwd=self.directory,
+                text=True,
+                capture_output=True,
+                timeout=timeout_s,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = (late.stderr or b"")[-500:]
+            raise AssertionError(f"velocity {' '.join(command)}: {late}\n{said!r}\n{self.logs}") from None
         if check and done.returncode:
-            raise AssertionError(f"velocity {' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+            failed = f"velocity {' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+            raise AssertionError(f"{failed}\n{self.logs}")
         return done
+
+    @property
+    def logs(self) -> str:
+        """How each worker ended, if it did, and the end of its log."""
+        return "\n".join(f"{w.log.name}: exit {w.process.poll()}\n{w.text[-1500:]}" for w in self.workers)
 
     def json(self, *command: str, **options: Any) -> Any:
         """Run a command with `--json` and parse what it prints."""
@@ -137,7 +146,7 @@ class PipelineWorld:
             **environment,
         }
         with log.open("wb") as out:
-            process = subprocess.Popen([*START, command], env=env, cwd=self.directory, stdout=out, stderr=out)
+            process = subprocess.Popen([*RUN, command], env=env, cwd=self.directory, stdout=out, stderr=out)
         worker = WorkerProcess(process, log)
         self.workers.append(worker)
         return worker

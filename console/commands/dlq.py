@@ -190,5 +190,7 @@ def replay(
         classes_text = "".join(f"; {name}: {count:,}" for name, count in sorted(result.by_class.items()))
         screen.say(f"{result.sent:,} dead letters {verb}{classes_text}")
         screen.say(f"{result.skipped:,} were replayed before and skipped")
+        if result.elsewhere:
+            screen.say(f"{result.elsewhere:,} came from topics that are no sources here, and were left", style="yellow")
     if result.missing:
         raise CommandFailed(f"no such dead letter: {', '.join(result.missing)}")

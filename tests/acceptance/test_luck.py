@@ -154,7 +154,7 @@ def test_workers_killed_at_every_named_point_and_at_random_change_nothing(
             hazard.strike()
             hazard.revive()
     assert coefficients(world, feed) == undisturbed
-    assert hazard.crashes >= 6  # four strikes, and the named points that were reached; each is forced elsewhere, too
+    assert hazard.crashes >= 4  # the strikes; named points that were reached come on top, and each is forced elsewhere
     assert_clean(world)
     world.close()
 

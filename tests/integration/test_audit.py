@@ -66,7 +66,6 @@ class Stage:
         self.partition = Partition.fresh(ClockRules(0, 60_000, "hold", HOUR), 0)
         self.form = BatchFormat(Source.ORDERS, "deflate")
         self.manifests: list[Manifest] = []
-        self.frontier = None
         self.announced: dict[int, int] = {}
         self.writers = WriterPool(lambda site: BatchWriter(self.form, self.store, "w", Source.ORDERS, 0, site))
         topic_id = topic_ids(settings.kafka, [self.topic])[self.topic]
@@ -129,8 +128,8 @@ class Stage:
         checkpoint.write_files()
         ledger = Ledger(self.settings, self.topic, 0)
         await ledger.open()
-        self.frontier = await ledger.commit(checkpoint.entry(self.announced, START))
-        self.announced = dict(self.frontier.manifests)
+        announced = await ledger.commit(checkpoint.entry(self.announced, START))
+        self.announced = dict(announced.frontier.manifests)
         await ledger.close()
         self.partition.settle()
         self.manifests += checkpoint.manifests

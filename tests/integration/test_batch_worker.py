@@ -17,7 +17,7 @@ from pipeline_world import PipelineWorld, until
 
 from runtime.connections import partition_of
 from sandbox.kafka import EmbeddedKafka
-from schemas.records import BatchKind
+from schemas.records import BatchKind, OpenWindow
 from schemas.reference import Item, encode_reference
 from schemas.sources import Source
 
@@ -97,9 +97,15 @@ def test_announced_batches_become_coefficients(world: BatchWorld, port: Callable
     assert until(lambda: published_lines(world, LEFT) == lines([*facts, *late], LEFT, until_ms))
     assert world.publications() == records + 1, "only SKU-3 has changed"
 
+    last = OpenWindow(
+        site_id=LEFT, start=NOON + 5 * HOUR, end=NOON + 6 * HOUR, first_offset=0, count=7, offsets_hash="0" * 16
+    )
+    world.checkpoint(Source.ORDERS, NOON + 5 * HOUR, opened=[last])
+    assert until(lambda: worker.ask("/api/v1/windows")[1]["rows"][0]["state"] == "open")
     status, body = worker.ask("/api/v1/windows")
     states = Counter(row["state"] for row in body["rows"])
-    assert (status, states) == (200, {"complete": 3, "closed": 1})
+    assert (status, states) == (200, {"complete": 3, "closed": 1, "open": 1})
+    assert (body["rows"][0]["start"], body["rows"][0]["open_records"]) == ("2026-03-28T17:00:00Z", 7)
     assert body["rows"][-1]["corrections"] == 1
 
 

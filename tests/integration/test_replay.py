@@ -1,5 +1,6 @@
 """`velocity dlq`: dead letters are found, counted, shown, and sent back as they are, each once, also across a crash."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -125,6 +126,10 @@ def test_a_letter_is_replayed_once(world: PipelineWorld) -> None:
     assert (again["sent"], again["skipped"]) == (1, 1)
     assert velocity_json(world, "dlq", "replay", "--id", letter_id)["skipped"] == 1
     assert replays(world) == {letter(world, 1).id: 1, letter(world, 2).id: 1}
+    stranger = dataclasses.replace(letter(world, 9), topic=world.topic("velocity.control.v1"))
+    post(world, stranger)
+    assert velocity_json(world, "dlq", "replay", "--class", "unknown_unit")["elsewhere"] == 1
+    assert not world.read(stranger.topic), "a letter's header must not lead anywhere but to a source"
     velocity(world, "dlq", "replay", "--id", "no.such.topic/0/7", code=1)
     velocity(world, "dlq", "replay", code=2)
 

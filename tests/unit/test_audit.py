@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from console.audit import Problem, examine, first_broken, totals
+from console.audit import Findings, Problem, Totals, examine, first_broken, totals
 from console.audit_deep import IdTally, PartitionAudit
+from console.audit_run import AuditReport
 from console.batch_content import BatchContent, BatchUnreadable, contradictions, read_content
 from console.evidence import Announced, Evidence, PartitionEvidence, SourceLog
 from console.offset_ledger import Claim, OffsetLedger, odd_one_out, outside
@@ -194,6 +195,16 @@ def test_gaps_recreated_and_truncated_sources_are_told_apart() -> None:
     assert (recreated.problems, "recreated" in recreated.notes[0]) == ([], True)
     (truncated,) = examine(Evidence((evidence(log=SourceLog(0, 5, "t")),))).problems
     assert (truncated.offset, "truncated" in truncated.what) == (5, True)
+
+
+def test_an_audit_with_a_problem_or_a_gap_is_not_complete() -> None:
+    """Both keep the exit code from being 0; a note does not."""
+    notes, problem = Findings(notes=["n"]), Findings(problems=[Problem("o/0", "x", 7)])
+    assert AuditReport(Totals(delivered=1, open=1), {}, notes, 1, 0, deep=True).complete
+    assert not AuditReport(Totals(gaps=1), {}, notes, 1, 0, deep=True).complete
+    broken = AuditReport(Totals(), {}, problem, 1, 0, deep=True)
+    assert not broken.complete
+    assert broken.as_json()["first_broken"] == {"where": "o/0", "what": "x", "offset": 7}
 
 
 def test_the_first_broken_offset_is_the_lowest_of_the_first_partition() -> None:

@@ -100,7 +100,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(flag: str, words: list[st
 def test_a_shorthand_shows_as_the_origin_of_what_it_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """`VELOCITY_SKU_PATTERN` is short for `intake.sku_pattern`."""
     monkeypatch.setenv("VELOCITY_SKU_PATTERN", "[0-9]+")
-    assert origins() == {name: "VELOCITY_SKU_PATTERN" for name in ("intake.sku_pattern", "sku_pattern")}
+    assert origins() == dict.fromkeys(("intake.sku_pattern", "sku_pattern"), "VELOCITY_SKU_PATTERN")
 
 
 def test_a_file_that_is_no_toml_and_one_that_is_missing_are_usage_errors(tmp_path: Path) -> None:

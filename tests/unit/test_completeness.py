@@ -11,13 +11,14 @@ from batcher.completeness import (
     Passage,
     PassageBoard,
     Place,
+    cut_otherwise,
     incomplete_before,
     newly_complete,
     widened,
 )
 from schemas.records import Counts, Frontier, OpenWindow, Window
 from schemas.sources import Source
-from schemas.windows import WindowGrid, WindowSpec
+from schemas.windows import SiteWindows, SiteZones, WindowGrid, WindowSpec
 
 HOUR = 3_600_000
 HOURLY = WindowGrid(WindowSpec.parse("PT1H"), ZoneInfo("UTC"))
@@ -166,32 +167,47 @@ def test_records_that_are_not_taken_are_bounded_and_the_oldest_and_the_newest_st
     assert len(made._records["orders/0"]) <= 32
 
 
-def test_what_a_record_says_is_read_from_it() -> None:
-    """The first open window of each site, not the last that stands there."""
+def opened(site: str, start: int, end: int) -> OpenWindow:
+    """An open window, in hours."""
+    return OpenWindow(site_id=site, start=start * HOUR, end=end * HOUR, first_offset=0, count=1, offsets_hash="0" * 16)
 
-    def opened(site: str, start: int) -> OpenWindow:
-        return OpenWindow(site_id=site, start=start, end=start + 1, first_offset=0, count=1, offsets_hash="0" * 16)
 
-    record = Frontier(
+def record_with(*windows: OpenWindow) -> Frontier:
+    """A frontier record of an idle partition that is at hour 7."""
+    return Frontier(
         source=Source.ORDERS,
         source_topic="orders",
         source_partition=0,
         topic_id="t",
         checkpoint_seq=1,
         position=9,
-        frontier=7,
-        max_event_time=8,
+        frontier=7 * HOUR,
+        max_event_time=8 * HOUR,
         committed=4,
         settings_hash="h",
         manifests={2: 5},
-        open_windows=(opened("A", 7), opened("A", 8), opened("B", 9)),
+        open_windows=windows,
         counts=Counts(delivered=9),
         idle=True,
         worker_id="w",
         pipeline_version="0",
         checkpoint_at=0,
     )
-    assert Passage.of(record) == Passage(7, True, {"A": 7, "B": 9}, {2: 5})
+
+
+def test_what_a_record_says_is_read_from_it() -> None:
+    """The first open window of each site, not the last that stands there."""
+    passage = Passage.of(record_with(opened("A", 7, 8), opened("A", 8, 9), opened("B", 9, 10)))
+    assert passage == Passage(7 * HOUR, True, {"A": 7 * HOUR, "B": 9 * HOUR}, {2: 5})
+
+
+def test_a_record_whose_windows_are_not_ours_is_found_out() -> None:
+    """A batch worker that cuts by the hour what stream workers cut by the day would call open hours complete."""
+    hourly = SiteWindows(WindowSpec.parse("PT1H"), SiteZones({}))
+    assert cut_otherwise(hourly, record_with()) is None
+    assert cut_otherwise(hourly, record_with(opened("A", 7, 8), opened("A", 8, 9))) is None
+    day = opened("A", 0, 24)
+    assert cut_otherwise(hourly, record_with(opened("A", 7, 8), day)) == day
 
 
 # -- windows -----------------------------------------------------------------------------------------------------------

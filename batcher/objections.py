@@ -1,0 +1,45 @@
+"""Why the API does not give the answer that was asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class WrongOwner(Exception):
+    """Another worker owns the site."""
+
+    def __init__(self, site_id: str, owner: str) -> None:
+        super().__init__(f"site {site_id} is owned by the worker at {owner}")
+        self.owner = owner
+
+
+class NotReady(Exception):
+    """Nobody can say yet; asking again later helps."""
+
+
+class NotFound(Exception):
+    """There is no such thing here."""
+
+
+class Ambiguous(Exception):
+    """There are several sites, and none was named."""
+
+    def __init__(self, site_ids: Sequence[str]) -> None:
+        shown = ", ".join(site_ids[:5]) + (", …" if len(site_ids) > 5 else "")
+        super().__init__(f"site_id must say which of the {len(site_ids)} sites is meant: {shown}")
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteSite:
+    """Why an instant is not complete for a site."""
+
+    site_id: str
+    reason: str
+    complete_until: str | None
+
+
+class Incomplete(Exception):
+    """An instant is not complete for some sites, and a partial calculation was not asked for."""
+
+    def __init__(self, as_of: str, sites: list[IncompleteSite]) -> None:
+        super().__init__(f"{as_of} is not complete: " + "; ".join(f"{site.site_id}: {site.reason}" for site in sites))
+        self.sites = sites
