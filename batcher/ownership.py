@@ -42,7 +42,7 @@ class Ownership:
         Raises:
             TopicRefused: the batches topic is not the one that the database was filled from, or lacks manifests.
         """
-        self._bench.health.raise_reason("group", "the group has not assigned any partitions yet")
+        self._bench.health.raise_reason("group", "the group is assigning partitions")
         try:
             async with asyncio.TaskGroup() as self._group:
                 await asyncio.Event().wait()
@@ -58,6 +58,7 @@ class Ownership:
     async def revoked(self) -> None:
         """A rebalance begins: let go of everything."""
         self._epoch += 1
+        self._bench.health.raise_reason("group", "the group is assigning partitions")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -131,7 +132,9 @@ class Ownership:
         metrics.OWNERSHIPS.inc()
         metrics.OWNED.set(len(self.partitions))
         log.info("partition taken over", partition=owned.number, position=owned.progress.position, end=owned.end)
-        self._bench.health.raise_reason(owned.catching_up, f"what was announced by then, up to {owned.end}, is loaded")
+        self._bench.health.raise_reason(
+            owned.catching_up, f"batches announced up to offset {owned.end} are being loaded"
+        )
         self._feeds[owned] = self._start(Feed(self._bench, self._loader, owned).run())
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

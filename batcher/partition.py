@@ -25,7 +25,7 @@ class OwnedPartition:
     @property
     def catching_up(self) -> str:
         """Under which key readiness says that it is not ready."""
-        return f"partition {self.number} is catching up"
+        return f"catch-up of partition {self.number}"
 
     @property
     def remaining(self) -> int:
