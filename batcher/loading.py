@@ -29,6 +29,7 @@ from runtime.store import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 RETRY_POLL_S = 0.2
+HELD_PER_QUEUED = 10  # so many times the queue's size may be on hold before nothing more is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ class Loader:
     # -- what comes in -------------------------------------------------------------------------------------------------
 
     async def room(self) -> None:
-        """Wait until the queue has room."""
+        """Wait until the queue has room, and not too many batches are on hold: they are kept in memory."""
+        size = self._bench.settings.batch.queue_size
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._queue) < self._bench.settings.batch.queue_size)
+            await self._changed.wait_for(lambda: len(self._queue) < size and len(self.holds) < HELD_PER_QUEUED * size)
 
     async def put(self, parcels: Sequence[Parcel]) -> None:
         """Queue manifests that were announced."""
@@ -223,9 +225,7 @@ class Loader:
     async def _retry_held(self) -> None:
         while True:
             await asyncio.sleep(RETRY_POLL_S)
-            due = list(self.holds.due(time.monotonic()))
-            if due:
-                await self.put(due)
+            await self.put(self.holds.due(time.monotonic()))  # none, too: whoever waits for room looks again
 
 
 def insert_and_advance(

@@ -229,6 +229,8 @@ class Partition:
 
     def drain_to(self, instant: int | None, request_id: str) -> None:
         """Close everything up to `instant` for a drain request; the next checkpoint says it is fulfilled."""
+        if self.replaying:
+            raise RuntimeError("a partition that is replaying cannot be drained: below N nothing advances")
         if instant is not None and self.clock.advance_to(instant):
             self._close(ClosedBy.DRAIN)
         self.last_drain = request_id
@@ -245,6 +247,8 @@ class Partition:
         Open windows that the gap touches are not checked at the end of the replay; what it did not bring back of
         them leaves the counts of delivered records and joins the gap's, as do offsets that were never read.
         """
+        if log_start <= self.position:
+            raise ValueError(f"the log starts at {log_start}: nothing is missing before position {self.position}")
         gap = Gap(self.position, log_start)
         self._touched |= {key for key, window in self._expected.items() if window.first_offset < log_start}
         never_read = max(0, log_start - max(self.position, self._replay_until))
