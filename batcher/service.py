@@ -7,6 +7,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import aiohttp
 import pyarrow as pa
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 
 from batcher.agenda import Agenda
 from batcher.database import Database
@@ -195,8 +197,11 @@ class Service:
             NotReady: it does not come in time.
         """
         kafka, frontiers = self._bench.settings.kafka, self._parts.frontiers
-        said = await end_offsets(kafka, frontiers.topic)
-        announced = await end_offsets(kafka, self._bench.batches_topic)
+        try:
+            said = await end_offsets(kafka, frontiers.topic)
+            announced = await end_offsets(kafka, self._bench.batches_topic)
+        except (KafkaError, KafkaException, OSError) as error:
+            raise NotReady(f"the brokers do not say what was announced: {error!r}") from error
         deadline = time.monotonic() + SYNC_S
         while frontiers.position.is_behind(said) or self._is_behind(announced):
             if time.monotonic() > deadline:

@@ -49,7 +49,6 @@ async def run_batch_worker(settings: Settings) -> int:
 
     Raises:
         Refusal: a guard said no.
-        OSError: the address of the API is taken or not ours.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,7 +57,10 @@ async def run_batch_worker(settings: Settings) -> int:
     app = build_app(api)
     add_health_routes(app, health)
     host, wanted_port = host_and_port(settings.api.url)
-    runner, port = await serve_http(app, host, wanted_port)
+    try:
+        runner, port = await serve_http(app, host, wanted_port)
+    except OSError as error:
+        raise SettingsRefused(f"the API cannot listen at VELOCITY_API__URL {settings.api.url}: {error}") from error
     address = f"{socket.gethostname() if host in EVERYWHERE else host}:{port}"
     log.info("batch worker", worker=settings.worker_id, api=f"http://{address}", kafka=settings.kafka.bootstrap_servers)
     try:

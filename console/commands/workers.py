@@ -1,8 +1,11 @@
 """`velocity stream` and `velocity batch`: the workers, in the foreground."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -54,7 +57,19 @@ def _run(ctx: typer.Context, worker: "Callable[[Settings], Awaitable[int]]") -> 
     async def run() -> int:
         return await worker(settings)
 
-    raise typer.Exit(asyncio.run(run()))
+    _leave(asyncio.run(run()))
+
+
+def _leave(code: int) -> NoReturn:
+    """End with this exit code, whatever still runs.
+
+    A stop that comes while Faust starts leaves its consumer's thread behind: nothing would ever end it (measured).
+    """
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise typer.Exit(code)
 
 
 def _warn(names: list[str]) -> None:
