@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from batcher.topic_identity import topic_id
-from runtime.connections import reader
+from runtime.connections import reader, topic_id
 from runtime.refusals import TopicRefused
 from runtime.settings import KafkaSettings
 

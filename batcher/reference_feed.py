@@ -12,8 +12,9 @@ from confluent_kafka import KafkaException
 from batcher.database import Database
 from batcher.following import News, Position, follow
 from batcher.reference import ReferenceChange
-from batcher.topic_identity import known_topic_id, topic_id
+from batcher.topic_identity import known_topic_id
 from batcher.workbench import Workbench
+from runtime.connections import topic_id
 from runtime.refusals import TopicRefused
 from schemas.reference import ReferenceRecord, decode_reference
 from schemas.topics import TopicRole

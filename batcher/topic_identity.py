@@ -1,21 +1,6 @@
 """Whether a topic is still the same: a recreated one has another id, and other records at the same offsets."""
 
-from confluent_kafka import TopicCollection
-
 from batcher.database import Database
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client
-from runtime.settings import KafkaSettings
-
-
-def topic_id(kafka: KafkaSettings, topic: str) -> str:
-    """The broker's id of a topic. Blocks.
-
-    Raises:
-        KafkaException: the brokers do not answer, or there is no such topic.
-    """
-    admin = admin_client(kafka)  # must outlive its futures
-    futures = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_S)
-    return str(futures[topic].result().topic_id)
 
 
 def known_topic_id(database: Database, topic: str, found_id: str) -> str:

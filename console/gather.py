@@ -122,7 +122,7 @@ def _sort_key(key: str) -> tuple[str, int]:
 
 
 async def _source_logs(settings: Settings, frontiers: Mapping[str, Frontier]) -> dict[str, SourceLog]:
-    from streams.recovery import topic_ids
+    from runtime.connections import topic_id
 
     logs: dict[str, SourceLog] = {}
     for topic in sorted({frontier.source_topic for frontier in frontiers.values()}):
@@ -130,8 +130,8 @@ async def _source_logs(settings: Settings, frontiers: Mapping[str, Frontier]) ->
             bounds = await _bounds(settings.kafka, topic)
         except KeyError:
             continue
-        topic_id = (await asyncio.to_thread(topic_ids, settings.kafka, [topic]))[topic]
-        logs |= {partition_key(topic, p): SourceLog(start, end, topic_id) for p, (start, end) in bounds.items()}
+        found_id = await asyncio.to_thread(topic_id, settings.kafka, topic)
+        logs |= {partition_key(topic, p): SourceLog(start, end, found_id) for p, (start, end) in bounds.items()}
     return logs
 
 

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import DefaultPartitioner
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from runtime.settings import KafkaSettings, milliseconds
@@ -67,6 +67,17 @@ def admin_client(kafka: KafkaSettings) -> AdminClient:
 
 
 _ADMINS: dict[str, AdminClient] = {}
+
+
+def topic_id(kafka: KafkaSettings, topic: str) -> str:
+    """The broker's id of a topic; a recreated one has another. Blocks.
+
+    Raises:
+        KafkaException: the brokers do not answer, or there is no such topic.
+    """
+    admin = admin_client(kafka)  # must outlive its futures
+    futures = admin.describe_topics(TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_S)
+    return str(futures[topic].result().topic_id)
 
 
 def probe(kafka: KafkaSettings) -> None:

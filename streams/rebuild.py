@@ -6,6 +6,7 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import TP
 
+from runtime.connections import topic_id
 from schemas.records import partition_key
 from schemas.topics import TopicRole
 from streams.checkpoint import Identity
@@ -13,7 +14,7 @@ from streams.fetch_lane import FetchLane
 from streams.ledger import Ledger
 from streams.owned import OwnedPartition, Recovered, Workbench
 from streams.partition import Partition
-from streams.recovery import LogBounds, check_continues, last_frontier, topic_ids
+from streams.recovery import LogBounds, check_continues, last_frontier
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +24,8 @@ async def log_bounds(bench: Workbench, lane: FetchLane, tp: TP) -> LogBounds:
     asked = TopicPartition(*tp)
     starts = await lane.call("beginning_offsets", [asked])
     ends = await lane.call("end_offsets", [asked])
-    ids = await asyncio.to_thread(topic_ids, bench.settings.kafka, [tp.topic])
-    return LogBounds(starts[asked], ends[asked], ids[tp.topic])
+    found_id = await asyncio.to_thread(topic_id, bench.settings.kafka, tp.topic)
+    return LogBounds(starts[asked], ends[asked], found_id)
 
 
 async def rebuild(bench: Workbench, lane: FetchLane, tp: TP) -> OwnedPartition:

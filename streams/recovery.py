@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
-from confluent_kafka import TopicCollection
 
-from runtime.connections import admin_client, reading
+from runtime.connections import reading
 from runtime.refusals import CheckpointRefused, SettingsRefused, SourceRecreated
 from runtime.settings import KafkaSettings
 from runtime.topic_reader import read_topic
@@ -25,13 +24,6 @@ class LogBounds:
     start: int
     end: int
     topic_id: str
-
-
-def topic_ids(kafka: KafkaSettings, topics: list[str]) -> dict[str, str]:
-    """The broker's id of each topic; a recreated topic has another. Blocks."""
-    admin = admin_client(kafka)  # must outlive its futures
-    futures = admin.describe_topics(TopicCollection(topics), request_timeout=READ_TIMEOUT_S)
-    return {topic: str(future.result().topic_id) for topic, future in futures.items()}
 
 
 async def last_frontier(kafka: KafkaSettings, topic: str, key: str, commit: tuple[int, str] | None) -> Frontier | None:

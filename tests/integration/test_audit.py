@@ -28,6 +28,7 @@ from console.audit_run import AuditReport, audit
 from console.gather import read_manifests
 from console.main import app
 from runtime.connections import admin_client, partition_of, transactional_producer
+from runtime.connections import topic_id as broker_topic_id
 from runtime.settings import Settings
 from runtime.store import open_store
 from runtime.topics import apply, plan_topics
@@ -45,7 +46,6 @@ from streams.checkpoint import Checkpoint, Identity, WriterPool
 from streams.event_clock import ClockRules
 from streams.ledger import Ledger
 from streams.partition import Arrivals, Partition
-from streams.recovery import topic_ids
 from streams.windowing import assign_windows
 
 HOUR = 3_600_000
@@ -68,7 +68,7 @@ class Stage:
         self.manifests: list[Manifest] = []
         self.announced: dict[int, int] = {}
         self.writers = WriterPool(lambda site: BatchWriter(self.form, self.store, "w", Source.ORDERS, 0, site))
-        topic_id = topic_ids(settings.kafka, [self.topic])[self.topic]
+        topic_id = broker_topic_id(settings.kafka, self.topic)
         self.identity = Identity(Source.ORDERS, self.topic, 0, topic_id, "w", "hash")
 
     async def fill_source(self) -> None:
