@@ -42,12 +42,13 @@ def ensure_batches(feed: BenchFeed, cache: Path) -> tuple[Path, list[Manifest]]:
 def _write_partition(feed: BenchFeed, partition: int, folder: Path) -> Iterator[Manifest]:
     form, store = BatchFormat(Source.ORDERS, "deflate"), LocalStore(folder)
     identity = Identity(Source.ORDERS, "bench.orders", partition, "bench", _WORKER, feed.fingerprint)
-    writers = WriterPool(lambda site: BatchWriter(form, store, _WORKER, Source.ORDERS, partition, site))
+    writers = WriterPool(lambda site: BatchWriter(form, store, _WORKER, Source.ORDERS, partition, site, BLOCK_ROWS))
     state = Partition.fresh(ClockRules(DISORDER_MS, 60_000, "hold", WINDOW.longest_ms), 0)
     for arrivals in _arrivals(feed, partition):
         state.admit(arrivals)
         for buffer in state.windows.to_spill(BLOCK_ROWS):
-            writers.of(buffer.key).write(buffer.take_rows())
+            writers.of(buffer.key).add(buffer.take_rows())
+            writers.of(buffer.key).flush()
         if state.windows.any_closed:
             yield from _checkpoint(state, identity, form, writers)
     state.drain_to(FAR_FUTURE_MS, "bench")

@@ -4,6 +4,7 @@ Faust gives agents, group membership and supervision. Its acks, commits and tabl
 records on why they lose data.
 """
 
+from functools import partial
 from typing import Any, cast
 
 import faust
@@ -48,7 +49,7 @@ def build_app(settings: Settings) -> faust.App:
         worker_redirect_stdouts=False,
         autodiscover=False,
     )
-    app.transport.Consumer = FetchLane  # type: ignore[misc]
+    cast(Any, app.transport).Consumer = partial(FetchLane, lean=settings.stream.lean_records)
     return app
 
 

@@ -19,8 +19,16 @@ class BatchWriter:
     """
 
     def __init__(
-        self, form: BatchFormat, store: BatchStore, worker: str, source: Source, partition: int, site_id: str
+        self,
+        form: BatchFormat,
+        store: BatchStore,
+        worker: str,
+        source: Source,
+        partition: int,
+        site_id: str,
+        chunk_records: int,
     ) -> None:
+        self._chunk_records = chunk_records
         self._form, self._source, self._partition, self._site_id = form, source, partition, site_id
         name = f"{source.value}-{partition}-{site_id}-{next(_SERIAL)}.avro"
         self._spool = store.spool(worker, name)
@@ -28,18 +36,19 @@ class BatchWriter:
         self._unwritten: list[bytes] = [form.header(self._sync)]
         self.blocks = 0
 
-    def write(self, rows: pa.Table) -> None:
-        """Append one block of rows.
-
-        Raises:
-            StoreUnavailable: the rows are kept and go first next time.
-        """
-        self._unwritten.append(self._form.block(rows, self._partition, self._sync))
-        self.blocks += 1
-        self.flush()
+    def add(self, rows: pa.Table) -> None:
+        """Encode rows, in blocks of at most `chunk_records`; `flush` writes them."""
+        for start in range(0, rows.num_rows, self._chunk_records):
+            block = self._form.block(rows.slice(start, self._chunk_records), self._partition, self._sync)
+            self._unwritten.append(block)
+            self.blocks += 1
 
     def flush(self) -> None:
-        """Write what an earlier call could not."""
+        """Write the blocks that are not written yet.
+
+        Raises:
+            StoreUnavailable: the blocks are kept; call again.
+        """
         while self._unwritten:
             self._spool.append(self._unwritten[0])
             del self._unwritten[0]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from runtime import VERSION
 from runtime.crash_points import crash_point
@@ -89,7 +90,7 @@ class Checkpoint:
     def _finish_window(self, buffer: WindowBuffer) -> Manifest:
         writer = self.writers.of(buffer.key)
         if buffer.buffered:
-            writer.write(buffer.take_rows())
+            writer.add(buffer.take_rows())
         crash_point("stream.after_file")
         batch_id, stored = writer.finish(buffer.window, self.snapshot.seq, buffer.first_offset, buffer.last_offset)
         manifest = self._manifest(
@@ -110,8 +111,8 @@ class Checkpoint:
     def _finish_corrections(self, site_id: str, parts: list[WindowedRows]) -> Manifest:
         key = (site_id, -self.snapshot.seq)
         writer = self.writers.of(key)
-        for part in parts[writer.blocks :]:
-            writer.write(part.table)
+        if not writer.blocks:
+            writer.add(pa.concat_tables(part.table for part in parts))
         offsets = np.concatenate([part.offsets for part in parts])
         times = np.concatenate([part.event_times for part in parts])
         bounds = int(offsets.min()), int(offsets.max())

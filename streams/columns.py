@@ -1,15 +1,20 @@
-"""Columns of accepted rows, and how the fast gate reads and checks each kind of field a column at a time."""
+"""The rules of single fields, a column at a time: what each accepts, the careful gate accepts with the same value.
+
+A check takes a column as `json_columns` reads it and returns it in the form that counts (canonical SKU, instant,
+positive zero), with a mask of the values that are certain to pass. Nulls are for the caller to judge.
+"""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.sources import FIELDS, SITE_PATTERN, FieldKind, Source
-from streams.event_times import Mask, read_times
+from schemas.sources import FIELDS, SITE_PATTERN, Field, FieldKind, Source
+from streams.event_times import SOME_TIME, Mask, read_times
 from streams.fields import canonical_sku
 from streams.intake_rules import IntakeRules
 
@@ -23,8 +28,7 @@ _KNOWN_SKUS = 65_536
 _KNOWN_SKU_LENGTH = 128
 
 _add = pc.add  # pyright: ignore[reportAttributeAccessIssue]: made at run time
-
-Texts = Sequence[str]
+_length = pc.utf8_length  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def event_columns(source: Source) -> pa.Schema:
@@ -41,63 +45,133 @@ class Column(NamedTuple):
     certain: Mask | None = None
 
 
-Reader = Callable[[Any], Column]  # takes the values of one field, of the JSON type that the field wants
+Check = Callable[[pa.Array], Column]
 
 
-def column_readers(rules: IntakeRules) -> dict[FieldKind, Reader]:
-    """A reader per kind of field. They remember canonical SKUs, which changes their speed and nothing else."""
-    site = re.compile(SITE_PATTERN)
-    return {
-        FieldKind.IDENTIFIER: lambda texts: Column(pa.array(texts, pa.string())),
-        FieldKind.SITE: lambda texts: _read_labels(texts, lambda text: site.fullmatch(text) is not None),
-        FieldKind.SKU: SkuReader(rules.sku_pattern).read,
-        FieldKind.TIME: _read_times,
-        FieldKind.UNIT: lambda texts: _read_labels(texts, rules.unit_codes.__contains__),
-        FieldKind.INTEGER: lambda numbers: Column(pa.array(numbers, pa.int64())),
-        FieldKind.DECIMAL: _read_decimals,
-    }
+def column_check(field: Field, rules: IntakeRules) -> Check:
+    """The check of a field, nulls included."""
+    check = _CHECKS[field.kind](field, rules)
+    if field.nullable:
+        return check
+
+    def check_all(column: pa.Array) -> Column:
+        checked = check(column)
+        return Column(checked.values, _both(checked.certain, _valid(column)))
+
+    return check_all
 
 
-def _read_labels(texts: Texts, allowed: Callable[[str], bool]) -> Column:
+def _both(one: Mask | None, other: Mask | None) -> Mask | None:
+    return other if one is None else one if other is None else one & other
+
+
+def _valid(column: pa.Array) -> Mask | None:
+    return column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
+
+
+def _numbers(column: pa.Array, in_place_of_null: float) -> npt.NDArray[Any]:
+    return column.fill_null(in_place_of_null).to_numpy(zero_copy_only=False)
+
+
+def _within(field: Field, numbers: npt.NDArray[Any]) -> Mask | None:
+    """Which numbers are within the field's bounds. NaN is within none."""
+    certain = None
+    for bound, holds in ((field.above, np.greater), (field.minimum, np.greater_equal), (field.maximum, np.less_equal)):
+        if bound is not None:
+            certain = _both(certain, cast(Mask, holds(numbers, bound)))
+    return certain
+
+
+def _identifier(field: Field, rules: IntakeRules) -> Check:
+    some_length = field.minimum or 0
+    return lambda texts: Column(texts, _within(field, _numbers(_length(texts), some_length)))
+
+
+def _label(allowed: Callable[[str], bool]) -> Check:
     """Texts of which few are distinct."""
-    strange = {text for text in set(texts) if not allowed(text)}
-    return Column(pa.array(texts, pa.string()), _mask(text not in strange for text in texts) if strange else None)
+
+    def check(texts: pa.Array) -> Column:
+        encoded = texts.dictionary_encode()
+        passes = np.array([allowed(text) for text in encoded.dictionary.to_pylist()], np.bool_)
+        return Column(texts, None if passes.all() else passes[_numbers(encoded.indices, 0)])
+
+    return check
 
 
-def _read_times(texts: Texts) -> Column:
-    instants, certain = read_times(pa.array(texts, pa.string()))
-    return Column(pa.array(instants), certain)
+def _site(field: Field, rules: IntakeRules) -> Check:
+    site = re.compile(SITE_PATTERN)
+    return _label(lambda text: site.fullmatch(text) is not None)
 
 
-def _read_decimals(numbers: Sequence[float | None]) -> Column:
+def _unit(field: Field, rules: IntakeRules) -> Check:
+    return _label(rules.unit_codes.__contains__)
+
+
+def _time(field: Field, rules: IntakeRules) -> Check:
+    def check(texts: pa.Array) -> Column:
+        instants, certain = read_times(texts.fill_null(SOME_TIME))
+        return Column(pa.array(instants), certain)
+
+    return check
+
+
+def _integer(field: Field, rules: IntakeRules) -> Check:
+    some_number = int(field.minimum or 0)
+    return lambda numbers: Column(numbers, _within(field, _numbers(numbers, some_number)))
+
+
+def _decimal(field: Field, rules: IntakeRules) -> Check:
     """Numbers within 1e9 either way.
 
     One with at most three decimals is the double nearest to some k/1000, and doubles of that size lie far closer
     together than thousandths: `rint(x * 1000) / 1000 == x` says the same as `round(x, 3) == x`.
     """
-    values = _add(pa.array(numbers, pa.float64()), 0.0)  # -0.0 becomes 0.0
-    plain = values.fill_null(0.0).to_numpy(zero_copy_only=False)
-    return Column(values, np.rint(plain * 1000) / 1000 == plain)
+    some_number = field.maximum or 0.0
+
+    def check(numbers: pa.Array) -> Column:
+        values = _add(numbers, 0.0)  # -0.0 becomes 0.0
+        plain = _numbers(values, some_number)
+        certain = _within(field, plain)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Column(values, _both(certain, np.rint(plain * 1000) / 1000 == plain))
+
+    return check
 
 
-def _mask(flags: Iterable[bool]) -> Mask:
-    return np.fromiter(flags, np.bool_)
+class SkuCheck:
+    """Canonical SKUs; remembers those it has seen, which changes its speed and nothing else."""
 
-
-class SkuReader:
-    """Canonical SKUs; remembers those it has seen."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = re.compile(pattern)
+    def __init__(self, field: Field, rules: IntakeRules) -> None:
+        self._pattern = re.compile(rules.sku_pattern)
         self._known: dict[str, str | None] = {}
 
-    def read(self, texts: Texts) -> Column:
+    def __call__(self, texts: pa.Array) -> Column:
         """Certain where there is a canonical form, and the text is short enough to be remembered."""
-        distinct = set(texts)
-        if len(self._known) + len(distinct) > _KNOWN_SKUS:
-            self._known = {}
+        encoded = texts.dictionary_encode()
+        distinct: list[str] = encoded.dictionary.to_pylist()
+        known = self._remember(distinct)
+        canonical = [known.get(text) for text in distinct]
+        if canonical == distinct:
+            return Column(texts)
+        values = pa.array(canonical, pa.string()).take(encoded.indices)
+        return Column(values, _valid(values))
+
+    def _remember(self, distinct: list[str]) -> dict[str, str | None]:
+        known = self._known
+        if len(known) + len(distinct) > _KNOWN_SKUS:
+            known = self._known = {}  # another thread may be reading the former
         for text in distinct:
-            if text not in self._known and len(text) <= _KNOWN_SKU_LENGTH:
-                self._known[text] = canonical_sku(text, self._pattern)
-        skus = list(map(self._known.get, texts))
-        return Column(pa.array(skus, pa.string()), _mask(sku is not None for sku in skus) if None in skus else None)
+            if text not in known and len(text) <= _KNOWN_SKU_LENGTH:
+                known[text] = canonical_sku(text, self._pattern)
+        return known
+
+
+_CHECKS: dict[FieldKind, Callable[[Field, IntakeRules], Check]] = {
+    FieldKind.IDENTIFIER: _identifier,
+    FieldKind.SITE: _site,
+    FieldKind.SKU: SkuCheck,
+    FieldKind.TIME: _time,
+    FieldKind.UNIT: _unit,
+    FieldKind.INTEGER: _integer,
+    FieldKind.DECIMAL: _decimal,
+}

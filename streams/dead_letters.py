@@ -1,25 +1,24 @@
 """A refused record with its coordinates and the reason."""
 
-from aiokafka.structs import ConsumerRecord
-
 from runtime import VERSION
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.records import partition_key
 from streams.intake import Rejection
+from streams.source_record import SourceRecord
 
 
-def dead_letter(record: ConsumerRecord, rejection: Rejection) -> DeadLetter:
+def dead_letter(topic: str, partition: int, record: SourceRecord, rejection: Rejection) -> DeadLetter:
     """The dead letter of a source record; its chain continues where a replayed record says so.
 
     `first_failed_at` is the record's Kafka timestamp, so that the letter is a function of the record alone.
     """
     chain = Chain.of(tuple(record.headers))
-    here = f"{partition_key(record.topic, record.partition)}/{record.offset}"
+    here = f"{partition_key(topic, partition)}/{record.offset}"
     return DeadLetter(
         value=record.value,
         headers=tuple((name, data) for name, data in record.headers if not name.startswith("dlq.")),
-        topic=record.topic,
-        partition=record.partition,
+        topic=topic,
+        partition=partition,
         offset=record.offset,
         timestamp=record.timestamp,
         key=record.key,

@@ -94,7 +94,7 @@ _MAX_FRACTION = len(".123456789")
 _WIDTH = _CLOCK_WIDTH + _MAX_FRACTION + _OFFSET_WIDTH
 _DIGITS = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])
 _MARKS = np.array([4, 7, 10, 13, 16])
-_SOME_TIME = "1970-01-01T00:00:00Z"  # stands in for what has no place in the cells
+SOME_TIME = "1970-01-01T00:00:00Z"  # stands in for what has no place in the cells
 
 Cells = npt.NDArray[np.uint8]  # characters, shape (rows, width)
 
@@ -108,8 +108,8 @@ def read_times(texts: pa.Array) -> tuple[Instants, Mask]:
     lengths = _length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
     possible = (lengths > _CLOCK_WIDTH) & (lengths <= _WIDTH)
     if not possible.all():
-        texts = _choose(pa.array(possible), texts, _SOME_TIME)
-        lengths = np.where(possible, lengths, len(_SOME_TIME))
+        texts = _choose(pa.array(possible), texts, SOME_TIME)
+        lengths = np.where(possible, lengths, len(SOME_TIME))
     from_left = _cells(_rpad(texts, _WIDTH))
     offsets, offset_widths, offset_certain = _read_offsets(_cells(_lpad(texts, _WIDTH))[:, -_OFFSET_WIDTH:])
     clocks, clock_certain = _read_clocks(from_left[:, :_CLOCK_WIDTH])

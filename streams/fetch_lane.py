@@ -17,10 +17,12 @@ from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+
+from streams.source_record import SourceRecord, spare_records
 
 IDLE_SLEEP_S = 0.05
 
@@ -34,7 +36,7 @@ class Fetch:
     generation: int
     base: int
     end: int
-    records: list[ConsumerRecord]
+    records: list[SourceRecord]
     out_of_range: bool = False
 
 
@@ -58,10 +60,11 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class FetchLane(driver.Consumer):
-    """Faust's consumer, delivering fetches."""
+    """Faust's consumer, delivering fetches; `lean` ones without aiokafka's record objects, see `source_record`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lean: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._lean = lean
         self._continues_from: dict[TopicPartition, int] = {}
         self._sequence = count(1)
         self._open = True
@@ -144,6 +147,8 @@ class FetchLane(driver.Consumer):
             return []
         if consumer._closed or consumer._fetcher._closed:
             raise ConsumerStoppedError
+        if self._lean:
+            self._lean = spare_records(consumer._fetcher)
         try:
             with consumer._subscription.fetch_context():
                 records = await consumer._fetcher.fetched_records(wanted, timeout=timeout, max_records=None)
@@ -164,7 +169,7 @@ class FetchLane(driver.Consumer):
         self,
         consumer: Any,
         wanted: set[TopicPartition],
-        records: Mapping[TopicPartition, list[ConsumerRecord]],
+        records: Mapping[TopicPartition, list[SourceRecord]],
         generation: int,
     ) -> list[Fetch]:
         # The assignment may be another than before the wait. Its partitions' positions have moved with what was just

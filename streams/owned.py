@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import structlog
 from faust.types import TP
 
@@ -22,7 +23,7 @@ from streams.event_clock import ClockRules
 from streams.fetch_lane import Fetch
 from streams.intake import Intake
 from streams.ledger import CheckpointRefusedByBroker, Ledger, PartitionLost
-from streams.open_windows import WindowBuffer
+from streams.open_windows import WindowKey
 from streams.partition import Arrivals, Partition
 from streams.pressure import Pressure
 from streams.windowing import assign_windows
@@ -46,7 +47,8 @@ class Workbench:
 
     def writer(self, source: Source, partition: int, site_id: str) -> BatchWriter:
         """A new batch file in this worker's temporary folder."""
-        return BatchWriter(self.formats[source], self.store, self.settings.worker_id, source, partition, site_id)
+        form, worker, block = self.formats[source], self.settings.worker_id, self.settings.stream.chunk_records
+        return BatchWriter(form, self.store, worker, source, partition, site_id, block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class OwnedPartition:
         self.tp = TP(identity.topic, identity.partition)
         self.name = partition_key(*self.tp)
         self.dropped = False
+        self.lost: Exception | None = None  # what made a spill fail: rows are in neither memory nor file
         self.last_checkpoint = 0.0  # monotonic seconds
         self._bench, self._ledger, self._read_commit = bench, ledger, read_commit
         self._announced, self._commit_made = dict(found.announced), found.commit
@@ -84,21 +87,27 @@ class OwnedPartition:
         self._writers = WriterPool(lambda site: bench.writer(identity.source, identity.partition, site))
         self._checkpoint: Checkpoint | None = None
         self._disk = asyncio.Lock()
+        self._spilling: asyncio.Task[None] | None = None
 
     # -- fetches -------------------------------------------------------------------------------------------------------
 
     async def take(self, fetch: Fetch) -> None:
-        """Decode a fetch and admit it.
+        """Decode a fetch, admit it, and start to spill; the next fetch waits for that.
 
         Raises:
             LostRecords: it continues from beyond the position; nothing was taken.
             ReplayMismatch: see `Partition.admit`.
-            PartitionLost: a temporary file is gone; drop this partition and recover it.
         """
-        self.state.admit(self._decode(fetch))
-        await self.spill()
+        if self._spilling is not None:
+            await asyncio.wait([self._spilling])
+        arrivals = await asyncio.to_thread(self._decode, fetch, counted=not self.state.replaying)
+        if self.dropped:
+            return
+        self.state.admit(arrivals)
+        if self.state.windows.to_spill(self._bench.settings.stream.chunk_records):
+            self._spilling = asyncio.create_task(self.spill())
 
-    def _decode(self, fetch: Fetch) -> Arrivals:
+    def _decode(self, fetch: Fetch, *, counted: bool) -> Arrivals:
         records, started = fetch.records, time.perf_counter()
         values = [record.value for record in records]
         decoded = self._intake.decode(
@@ -106,9 +115,9 @@ class OwnedPartition:
             [record.timestamp for record in records],
             [record.offset for record in records],
         )
-        letters = [dead_letter(records[rejection.index], rejection) for rejection in decoded.rejections]
+        letters = [dead_letter(*self.tp, records[rejection.index], rejection) for rejection in decoded.rejections]
         rows = assign_windows(decoded.table, self._bench.windows)
-        if not self.state.replaying:
+        if counted:
             source = self.identity.source.value
             metrics.RECORDS.labels(source).inc(len(records))
             metrics.BYTES.labels(source).inc(sum(map(len, filter(None, values))))
@@ -134,20 +143,24 @@ class OwnedPartition:
     # -- temporary files -----------------------------------------------------------------------------------------------
 
     async def spill(self, at_least: int | None = None) -> None:
-        """Write blocks of windows that have `at_least` rows in memory (default: a whole block) to their files."""
-        rows = at_least or self._bench.settings.stream.chunk_records
-        if not self.state.windows.to_spill(rows):
-            return
-        async with self._disk:
-            for buffer in self.state.windows.to_spill(rows):
-                if not self.dropped:
-                    await self._until_stored(lambda b=buffer: self._spill(b))
+        """Write windows that have `at_least` rows in memory (default: a whole block) to their files.
 
-    def _spill(self, buffer: WindowBuffer) -> None:
-        writer = self._writers.of(buffer.key)
-        writer.flush()
-        if buffer.buffered:
-            writer.write(buffer.take_rows())
+        Never raises: a failure leaves the partition `lost`, which its next checkpoint says.
+        """
+        rows = at_least or self._bench.settings.stream.chunk_records
+        try:
+            async with self._disk:
+                for buffer in self.state.windows.to_spill(rows):
+                    if self.dropped or self.lost:
+                        return
+                    taken = buffer.take_rows()  # on the event loop, where rows are added: never in the thread
+                    await asyncio.to_thread(self._add, buffer.key, taken)
+                    await self._until_stored(self._writers.of(buffer.key).flush)
+        except Exception as error:
+            self.lost = error
+
+    def _add(self, key: WindowKey, rows: pa.Table) -> None:
+        self._writers.of(key).add(rows)
 
     async def _until_stored(self, write: Callable[[], None]) -> None:
         while not self.dropped:
@@ -165,8 +178,10 @@ class OwnedPartition:
 
     def due(self, now: float, *, at_once: bool = False) -> bool:
         """Whether to checkpoint at monotonic `now`; `at_once` does not wait for the interval."""
-        if self.dropped or self._disk.locked():
+        if self.dropped:
             return False
+        if self.lost:
+            return True
         stream = self._bench.settings.stream
         if self._checkpoint is not None:
             return now - self.last_checkpoint >= stream.retry_backoff.total_seconds()
@@ -187,6 +202,8 @@ class OwnedPartition:
         async with self._disk:
             if self.dropped:
                 return None
+            if self.lost:
+                raise self.lost
             self.last_checkpoint = time.monotonic()
             if self._checkpoint is None:
                 form = self._bench.formats[self.identity.source]

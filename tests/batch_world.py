@@ -142,8 +142,8 @@ class BatchWorld:
         state.position += len(rows)
         starts = sorted({row["window_start"] for row in rows})
         windows = tuple(Window(start, start + HOUR) for start in starts)
-        writer = BatchWriter(form, self.store, "test", source, 0, site_id)
-        writer.write(pa.Table.from_pylist(rows, form.rows_schema))
+        writer = BatchWriter(form, self.store, "test", source, 0, site_id, 10_000)
+        writer.add(pa.Table.from_pylist(rows, form.rows_schema))
         window = windows[0] if kind is BatchKind.ON_TIME else None
         batch_id, stored = writer.finish(window, state.seq, first, state.position - 1)
         return Manifest(

@@ -67,7 +67,7 @@ class Stage:
         self.form = BatchFormat(Source.ORDERS, "deflate")
         self.manifests: list[Manifest] = []
         self.announced: dict[int, int] = {}
-        self.writers = WriterPool(lambda site: BatchWriter(self.form, self.store, "w", Source.ORDERS, 0, site))
+        self.writers = WriterPool(lambda site: BatchWriter(self.form, self.store, "w", Source.ORDERS, 0, site, 10_000))
         topic_id = broker_topic_id(settings.kafka, self.topic)
         self.identity = Identity(Source.ORDERS, self.topic, 0, topic_id, "w", "hash")
 

@@ -34,12 +34,13 @@ def assert_conserved(world: PipelineWorld) -> int:
     return total
 
 
-def test_every_record_ends_in_exactly_one_batch_or_dead_letter(world: PipelineWorld) -> None:
-    """All three sources; a bad line among them; after a drain nothing is open and nothing is missing."""
+@pytest.mark.parametrize("lean", ["true", "false"])
+def test_every_record_ends_in_exactly_one_batch_or_dead_letter(world: PipelineWorld, lean: str) -> None:
+    """A bad line among them; after a drain nothing is open and nothing is missing. With aiokafka's records or not."""
     lines = order_lines(3000)
     lines[7:7] = [b"not json", b'{"event_id": 3}']
     world.produce(Source.ORDERS, lines)
-    worker = world.start("stream", "w1")
+    worker = world.start("stream", "w1", VELOCITY_STREAM__LEAN_RECORDS=lean)
     drained(world)
     assert worker.process.wait(10) == 0
     assert assert_conserved(world) == 3002

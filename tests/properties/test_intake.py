@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from runtime.settings import IntakeSettings
 from schemas.errors import ErrorClass
 from schemas.sources import FIELDS, Field, FieldKind, Source
-from streams.columns import column_readers
+from streams.columns import column_check
 from streams.event_times import END_MS, parse_time, read_times
 from streams.intake import Fault, Intake, IntakeRules, Row
 from streams.json_input import read_json
@@ -365,7 +365,8 @@ def test_three_decimals_are_told_by_column_as_by_rounding(numbers: list[float]) 
     """Also for the neighbours of a number that has three."""
     around = np.array([step for x in numbers for step in (x, np.nextafter(x, 2e9), np.nextafter(x, -2e9))])
     around = around[np.abs(around) <= 1e9]
-    values, certain = column_readers(RULES)[FieldKind.DECIMAL](around.tolist())
+    signed = Field("variance", FieldKind.DECIMAL, minimum=-1e9, maximum=1e9)
+    values, certain = column_check(signed, RULES)(pa.array(around))
     assert certain is not None
     assert certain.tolist() == [round(x, 3) == x for x in around.tolist()]
     assert values.to_pylist() == around.tolist()
