@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 from runtime.backlog import batch_backlog
 from runtime.connections import probe, reading, until_connected
 from runtime.health import Health, add_health_routes, serve_http
+from runtime.memory import frugal_memory
 from runtime.settings import Settings, milliseconds
 from runtime.sites import site_windows
 from runtime.store import StoreUnavailable, open_store
@@ -80,6 +81,7 @@ async def run_stream_worker(settings: Settings) -> int:
         Refusal: a guard said no at start.
     """
     gc.set_threshold(*GC_THRESHOLDS)
+    frugal_memory()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
