@@ -25,7 +25,7 @@ from schemas.codecs import encode
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.records import AuditEntry
 from schemas.sources import Source
-from schemas.topics import DEAD_LETTER_MAX_MESSAGE, TopicRole
+from schemas.topics import TopicRole
 
 PER_TRANSACTION = 500
 BYTES_PER_TRANSACTION = 8 << 20
@@ -61,7 +61,6 @@ async def replay(settings: Settings, wanted: LetterFilter, *, why: str = "", dry
     producer = transactional_producer(
         settings.kafka,
         f"{settings.kafka.stream_group}/dlq-replay",
-        max_request_size=DEAD_LETTER_MAX_MESSAGE,
         compression_type="lz4",
     )
     try:

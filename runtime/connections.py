@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 REQUEST_TIMEOUT_S = 10.0
+_NO_LIMIT = 2**31 - 1
 PROBE_TIMEOUT_S = 5.0  # it cannot be interrupted, and a worker that waits for Kafka must end within 10 s
 
 
@@ -124,15 +125,42 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 def transactional_producer(kafka: KafkaSettings, transactional_id: str, **options: Any) -> AIOKafkaProducer:
     """A producer whose `start()` fences every earlier one of the same id and settles its transaction.
 
-    Keys are placed by murmur2, as the Java client does, so that a key's partition is the same for everybody.
+    Keys are placed by murmur2, as the Java client does, so that a key's partition is the same for everybody. How large
+    a record may be is the topic's to say, not the client's: a limit here could be healed by nobody.
     """
     return AIOKafkaProducer(
         **aiokafka_options(kafka),
         transactional_id=transactional_id,
         transaction_timeout_ms=milliseconds(kafka.transaction_timeout),
         enable_idempotence=True,
+        max_request_size=_NO_LIMIT,
         **options,
     )
+
+
+async def close_producer(producer: AIOKafkaProducer, within_s: float) -> None:
+    """Stop a producer; what it has not sent within that time is given up, and its connections are closed all the same.
+
+    aiokafka first waits for what is unsent, for ever if the broker does not take it; and a stop that is cancelled there
+    leaves its sender running and its sockets open.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            await producer.stop()
+    except (Exception, asyncio.CancelledError) as error:
+        log.debug("producer did not stop cleanly", error=repr(error))
+        await _abandon(producer)
+        if isinstance(error, asyncio.CancelledError):
+            raise
+
+
+async def _abandon(producer: Any) -> None:
+    sender = getattr(producer._sender, "sender_task", None)
+    if sender is not None:
+        sender.cancel()
+        await asyncio.wait([sender], timeout=1)
+    with suppress(Exception):
+        await producer.client.close()
 
 
 _PLACE = DefaultPartitioner()

@@ -33,6 +33,10 @@ class StoreUnavailable(StoreError):
     """The store is full, read-only or out of reach. Time, or a person, heals it; the message says how."""
 
 
+class StoreUnsuitable(StoreError):
+    """The store cannot keep batches safe, and never will: use another."""
+
+
 class BatchMissing(StoreError):
     """There is no such batch file, though the store itself is there."""
 
@@ -66,6 +70,13 @@ ADVICE: dict[int, str] = {
     errno.ENOTCONN: "Mount the network file system again.",
     errno.ETIMEDOUT: "Check the network file system.",
     errno.EHOSTDOWN: "Check the network file system.",
+    errno.EHOSTUNREACH: "Check the network file system.",
+    errno.ENETUNREACH: "Check the network.",
+    errno.EREMOTEIO: "Check the network file system.",
+    errno.EBUSY: "Wait until whoever uses it lets go.",
+    errno.ENODEV: "Check that its volume is there.",
+    errno.ENXIO: "Check that its volume is there.",
+    errno.ENOMEM: "Free memory.",
 }
 
 

@@ -25,8 +25,8 @@ from runtime.store import (
     BatchStore,
     PathTaken,
     StoredFile,
-    StoreError,
     StoreUnavailable,
+    StoreUnsuitable,
     checked_name,
     checked_path,
     store_errors,
@@ -60,7 +60,7 @@ class S3Store(BatchStore):
     def check(self) -> None:
         """
         Raises:
-            StoreError: the bucket takes conditional puts without regard to the condition.
+            StoreUnsuitable: the bucket takes conditional puts without regard to the condition.
         """
         check_folder(self._spools, self._min_free_bytes)
         with self._errors(f"write to {self.url}"):
@@ -74,7 +74,7 @@ class S3Store(BatchStore):
         except AlreadyExistsError:
             self._conditional = True
         else:
-            raise StoreError(f"{self.url} ignores `If-None-Match: *`, so batch files could be replaced: use another")
+            raise StoreUnsuitable(f"{self.url} ignores `If-None-Match: *`: batch files could be replaced. Use another.")
 
     def read(self, path: str) -> bytes:
         with self._errors(f"read {path}"):

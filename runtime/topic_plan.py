@@ -5,16 +5,17 @@ worker starts with it. An *advised* one does not.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from runtime.settings import Settings
 from schemas.sources import Source
-from schemas.topics import TopicSpec
+from schemas.topics import DEAD_LETTER_HEADROOM, DEAD_LETTER_MAX_MESSAGE, TopicRole, TopicSpec
 
 #: More than what is asked for does no harm, and -1 is without limit.
 _AT_LEAST = frozenset({"max.message.bytes", "retention.ms", "retention.bytes"})
 _UNLIMITED = -1
+_MESSAGE_LIMIT = "max.message.bytes"
 
 
 class Remedy(StrEnum):
@@ -72,8 +73,8 @@ def plan(settings: Settings, found: Mapping[str, TopicFacts]) -> TopicPlan:
     """Compare every topic of ours with what the broker has of it, by name."""
     differences: list[Difference] = []
     unreadable: list[str] = []
-    for name, spec in settings.topic_specs():
-        facts = found.get(name)
+    for name, wished in settings.topic_specs():
+        spec, facts = _as_large_as_sources(settings, wished, found), found.get(name)
         if facts is None:
             wanted = f"partitions={settings.topics.partition_count(spec)}"
             differences.append(Difference(name, "topic", None, wanted, True, Remedy.CREATE, is_source(settings, name)))
@@ -89,6 +90,16 @@ def plan(settings: Settings, found: Mapping[str, TopicFacts]) -> TopicPlan:
 def is_source(settings: Settings, topic: str) -> bool:
     """Whether a topic is one of the WMS's, not one of ours."""
     return topic in {settings.topics.source_topic(source) for source in Source}
+
+
+def _as_large_as_sources(settings: Settings, spec: TopicSpec, found: Mapping[str, TopicFacts]) -> TopicSpec:
+    """The dead-letter topic must take whatever its sources do, with the headers that say what was wrong."""
+    if spec.role is not TopicRole.DEAD_LETTERS:
+        return spec
+    sources = [facts.config or {} for name, facts in found.items() if is_source(settings, name)]
+    limits = [int(config[_MESSAGE_LIMIT]) + DEAD_LETTER_HEADROOM for config in sources if _MESSAGE_LIMIT in config]
+    required = spec.required | {_MESSAGE_LIMIT: str(max([DEAD_LETTER_MAX_MESSAGE, *limits]))}
+    return replace(spec, required=required)
 
 
 def _compare_partitions(settings: Settings, spec: TopicSpec, facts: TopicFacts) -> list[Difference]:

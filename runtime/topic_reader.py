@@ -38,9 +38,14 @@ def partitions_of(kafka: KafkaSettings, topic: str) -> list[int]:
 
 
 async def read_topic(
-    kafka: KafkaSettings, topic: str, *, starts: dict[int, int] | None = None, ends: dict[int, int] | None = None
+    kafka: KafkaSettings,
+    topic: str,
+    *,
+    starts: dict[int, int] | None = None,
+    ends: dict[int, int] | None = None,
+    isolation: str = "read_committed",
 ) -> AsyncIterator[list[ConsumerRecord]]:
-    """Committed records of a whole topic in batches, each of one partition in offset order.
+    """Records of a whole topic in batches, each of one partition in offset order; by default the committed ones.
 
     Reads partition p over `[starts[p], ends[p])`: from the log's start where not given, up to the *uncommitted* end
     captured at the call where not given. So it waits for transactions open by then instead of missing what they
@@ -49,7 +54,7 @@ async def read_topic(
     if ends is None:
         ends = await end_offsets(kafka, topic, isolation="read_uncommitted")
     wanted = {TopicPartition(topic, partition): end for partition, end in ends.items()}
-    async with reading(kafka) as consumer:
+    async with reading(kafka, isolation_level=isolation) as consumer:
         consumer.assign(list(wanted))
         await consumer.seek_to_beginning()
         for tp in wanted:

@@ -102,6 +102,18 @@ class DeadLetter:
             raise ValueError(f"not a dead letter: header {missing} is missing") from None
 
 
+def _count(digits: bytes) -> int:
+    """A number from 0 that fits 63 bits.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    number = int(digits)
+    if not 0 <= number < 1 << 63:
+        raise ValueError(f"{number} is out of range")
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """What a replayed record brings along from its earlier failures."""
@@ -116,11 +128,11 @@ class Chain:
         ours = {name: data for name, data in headers if name in (ATTEMPTS, ROOT, FIRST_FAILED_AT)}
         try:
             return cls(
-                attempts=max(0, int(ours.get(ATTEMPTS, b"0"))),
+                attempts=_count(ours.get(ATTEMPTS, b"0")),
                 root=ours[ROOT].decode() if ROOT in ours else None,
-                first_failed_at=int(ours[FIRST_FAILED_AT]) if FIRST_FAILED_AT in ours else None,
+                first_failed_at=_count(ours[FIRST_FAILED_AT]) if FIRST_FAILED_AT in ours else None,
             )
-        except ValueError:
+        except (ValueError, TypeError, AttributeError):  # a header may have no value, whatever its type says
             return cls()
 
     def to_headers(self) -> list[tuple[str, bytes]]:

@@ -6,7 +6,8 @@ from enum import StrEnum
 DAY_MS = 86_400_000
 MAX_RECORD_BYTES = 1 << 20  # a source record's value
 SOURCE_MAX_MESSAGE = MAX_RECORD_BYTES + (16 << 10)  # value, key and headers
-DEAD_LETTER_MAX_MESSAGE = SOURCE_MAX_MESSAGE + (64 << 10)
+DEAD_LETTER_HEADROOM = 64 << 10  # for the headers that say what was wrong
+DEAD_LETTER_MAX_MESSAGE = SOURCE_MAX_MESSAGE + DEAD_LETTER_HEADROOM
 
 
 class TopicRole(StrEnum):
@@ -40,6 +41,8 @@ class TopicSpec:
 
 _FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 _COMPACT = {"cleanup.policy": "compact"}
+#: A frontier record takes some 150 bytes per open window, a manifest of corrections some 30 per window it touches.
+_ROOMY = {"max.message.bytes": str(8 << 20)}
 
 
 def _source(role: TopicRole, name: str, holds: str) -> TopicSpec:
@@ -59,8 +62,8 @@ TOPICS: tuple[TopicSpec, ...] = (
     _source(TopicRole.RETURNS, "wms.returns.v1", "return events"),
     _source(TopicRole.CYCLE_COUNTS, "wms.cycle-counts.v1", "cycle count events"),
     TopicSpec(TopicRole.REFERENCE, "velocity.reference.v1", 1, "effective-dated reference data", _COMPACT),
-    TopicSpec(TopicRole.BATCHES, "velocity.batches.v1", 6, "manifests of batches, by site", _FOREVER),
-    TopicSpec(TopicRole.FRONTIERS, "velocity.frontiers.v1", 1, "state of each source partition", _COMPACT),
+    TopicSpec(TopicRole.BATCHES, "velocity.batches.v1", 6, "manifests of batches, by site", _FOREVER | _ROOMY),
+    TopicSpec(TopicRole.FRONTIERS, "velocity.frontiers.v1", 1, "state of each source partition", _COMPACT | _ROOMY),
     TopicSpec(
         TopicRole.DEAD_LETTERS,
         "velocity.dead-letters.v1",

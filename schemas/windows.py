@@ -114,13 +114,15 @@ class WindowGrid:
         Two, because the neighbour may not do: where clocks go back across midnight (America/St_Johns until 2011) the
         next day has begun already while it is once more this day, and Pacific/Apia skipped the whole of 2011-12-30.
         """
-        if day not in self._days:
-            if len(self._days) == _REMEMBERED_DAYS:
-                self._days.clear()
+        starts = self._days.get(day)
+        if starts is None:
+            if len(self._days) >= _REMEMBERED_DAYS:
+                self._days = {}  # not emptied: another thread may be reading it
             days = [day + timedelta(days=delta) for delta in range(-2, 3)]
             # Two boundaries inside one DST gap resolve to instants that may meet: an empty window is none.
-            self._days[day] = sorted({local_instant(d, wall, self.zone) for d in days for wall in self.spec.boundaries})
-        return self._days[day]
+            starts = sorted({local_instant(d, wall, self.zone) for d in days for wall in self.spec.boundaries})
+            self._days[day] = starts
+        return starts
 
 
 class SiteZones:

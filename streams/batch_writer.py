@@ -34,14 +34,15 @@ class BatchWriter:
         self._spool = store.spool(worker, name)
         self._sync = sync_marker(source.value, partition, site_id)
         self._unwritten: list[bytes] = [form.header(self._sync)]
-        self.blocks = 0
+        self.blocks = self.rows = 0
 
     def add(self, rows: pa.Table) -> None:
-        """Encode rows, in blocks of at most `chunk_records`; `flush` writes them."""
-        for start in range(0, rows.num_rows, self._chunk_records):
-            block = self._form.block(rows.slice(start, self._chunk_records), self._partition, self._sync)
-            self._unwritten.append(block)
-            self.blocks += 1
+        """Encode rows, all or none, in blocks of at most `chunk_records`; `flush` writes them."""
+        pieces = [rows.slice(start, self._chunk_records) for start in range(0, rows.num_rows, self._chunk_records)]
+        blocks = [self._form.block(piece, self._partition, self._sync) for piece in pieces]
+        self._unwritten += blocks
+        self.blocks += len(blocks)
+        self.rows += rows.num_rows
 
     def flush(self) -> None:
         """Write the blocks that are not written yet.

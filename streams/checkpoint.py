@@ -90,7 +90,8 @@ class Checkpoint:
     def _finish_window(self, buffer: WindowBuffer) -> Manifest:
         writer = self.writers.of(buffer.key)
         if buffer.buffered:
-            writer.add(buffer.take_rows())
+            writer.add(buffer.rows())
+            buffer.clear()
         crash_point("stream.after_file")
         batch_id, stored = writer.finish(buffer.window, self.snapshot.seq, buffer.first_offset, buffer.last_offset)
         manifest = self._manifest(
@@ -146,6 +147,8 @@ class Checkpoint:
         times: tuple[int, int],
         closed_by: ClosedBy,
     ) -> Manifest:
+        if writer.rows != count:
+            raise RuntimeError(f"batch {batch_id} holds {writer.rows} rows of {count}; it must not be announced")
         identity = self.identity
         return Manifest(
             batch_id=batch_id,

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from itertools import count
+from threading import Lock
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -25,7 +26,7 @@ from faust.types import TP, ConsumerMessage
 from streams.source_record import SourceRecord, spare_records
 
 IDLE_SLEEP_S = 0.05
-#: How long a broker may wait for news of quiet partitions. While it does, aiokafka asks it for nothing else, so that one
+#: How long a broker may wait for news of quiet partitions. While it does, aiokafka asks it for nothing else, so one
 #: quiet partition would hold up the busy ones: at Faust's fixed 1,500 ms for half of the time (docs/performance.md).
 MAX_WAIT_MS = 100
 
@@ -70,6 +71,7 @@ class FetchLane(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._lean = lean
         self._continues_from: dict[TopicPartition, int] = {}
+        self._guard = Lock()  # `withhold` comes from another thread than fetches
         self._sequence = count(1)
         self._open = True
 
@@ -104,8 +106,9 @@ class FetchLane(driver.Consumer):
 
     def withhold(self, *tps: TP) -> None:
         """Deliver no more fetches of these partitions until they are resumed."""
-        for tp in tps:
-            self._continues_from.pop(TopicPartition(*tp), None)
+        with self._guard:
+            for tp in tps:
+                self._continues_from.pop(TopicPartition(*tp), None)
 
     def close_lane(self) -> None:
         """Deliver nothing more: the worker is about to stop."""
@@ -145,7 +148,7 @@ class FetchLane(driver.Consumer):
         assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
         if not self.flow_active or assignment is None:
             return []
-        wanted = {tp for tp in self._continues_from if tp in assignment.tps}
+        wanted = {tp for tp in list(self._continues_from) if tp in assignment.tps}  # another thread may withhold some
         if not wanted:
             await asyncio.sleep(IDLE_SLEEP_S)
             return []
@@ -160,7 +163,8 @@ class FetchLane(driver.Consumer):
             return self._out_of_range(error.args[0], generation)
         except NoOffsetForPartitionError:
             return []  # stale: of the moment before `resume` gave the partition a position
-        return self._label(consumer, wanted, records, generation)
+        with self._guard:
+            return self._label(consumer, wanted, records, generation)
 
     def _out_of_range(self, offsets: Mapping[TopicPartition, int], generation: int) -> list[Fetch]:
         return [
@@ -181,10 +185,10 @@ class FetchLane(driver.Consumer):
         assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
         fetches: list[Fetch] = []
         for tp in sorted(wanted):
-            if assignment is None or tp not in self._continues_from or tp not in assignment.tps:
+            base = self._continues_from.get(tp)
+            if assignment is None or base is None or tp not in assignment.tps:
                 continue
             state, got = assignment.state_value(tp), records.get(tp, [])
-            base = self._continues_from[tp]
             end = state.position if state.has_valid_position else base
             if got:  # a seek may have come in between: what was read is what counts
                 base, end = min(base, got[0].offset), max(end, got[-1].offset + 1)

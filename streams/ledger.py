@@ -3,21 +3,20 @@
 import asyncio
 from dataclasses import dataclass
 
-import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import structs
 
-from runtime.connections import transactional_producer
+from runtime.connections import close_producer, transactional_producer
 from runtime.crash_points import crash_point
 from runtime.settings import Settings
 from schemas.codecs import encode
 from schemas.dead_letters import DeadLetter
 from schemas.records import CommitMetadata, Frontier, Manifest
-from schemas.topics import DEAD_LETTER_MAX_MESSAGE, TopicRole
+from schemas.topics import TopicRole
 
-log = structlog.get_logger(__name__)
+CLOSE_S = 2.0
 
 
 class CheckpointRefusedByBroker(Exception):
@@ -64,7 +63,6 @@ class Ledger:
         self._producer: AIOKafkaProducer = transactional_producer(
             settings.kafka,
             f"{self._group}/{topic}/{partition}",
-            max_request_size=DEAD_LETTER_MAX_MESSAGE + (64 << 10),
             compression_type="lz4",
         )
 
@@ -74,10 +72,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Give up the producer; an unfinished transaction is aborted by the next owner or by time."""
-        try:
-            await asyncio.wait_for(self._producer.stop(), timeout=2)
-        except Exception as error:
-            log.debug("producer did not stop cleanly", partition=self._tp, error=repr(error))
+        await close_producer(self._producer, CLOSE_S)
 
     async def commit(self, entry: Entry) -> Announced:
         """Commit a checkpoint; returns it as announced.

@@ -44,11 +44,19 @@ class WindowBuffer:
         self.buffered.append(rows.table)
         self.buffered_rows += len(rows)
 
+    def rows(self) -> pa.Table:
+        """The rows in memory, in offset order."""
+        return pa.concat_tables(self.buffered)
+
+    def clear(self) -> None:
+        """Forget the rows in memory: they are in the temporary file now, or on their way."""
+        self.buffered, self.buffered_rows = [], 0
+
     def take_rows(self) -> pa.Table:
         """Hand over the rows in memory, in offset order; the caller now keeps them."""
-        table = pa.concat_tables(self.buffered)
-        self.buffered, self.buffered_rows = [], 0
-        return table
+        rows = self.rows()
+        self.clear()
+        return rows
 
     def summary(self) -> OpenWindow:
         """What a frontier record says of the window."""

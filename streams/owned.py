@@ -9,46 +9,23 @@ import pyarrow as pa
 import structlog
 from faust.types import TP
 
-from runtime.settings import Settings
-from runtime.store import BatchStore, StoreError, StoreUnavailable
+from runtime.store import StoreError, StoreUnavailable
 from schemas.records import Frontier, Gap, partition_key
-from schemas.sources import Source
-from schemas.windows import SiteWindows
 from streams import metrics
-from streams.batch_file import BatchFormat
-from streams.batch_writer import BatchWriter
 from streams.checkpoint import Checkpoint, Identity, WriterPool
-from streams.dead_letters import dead_letter, wire_size
-from streams.event_clock import ClockRules
+from streams.fetch_decoder import FetchDecoder, pieces
 from streams.fetch_lane import Fetch
-from streams.intake import Intake
-from streams.ledger import CheckpointRefusedByBroker, Ledger, PartitionLost
+from streams.ledger import Announced, CheckpointRefusedByBroker, Ledger, PartitionLost
 from streams.open_windows import WindowKey
-from streams.partition import Arrivals, Partition
-from streams.pressure import Pressure
-from streams.windowing import assign_windows
+from streams.partition import Partition
+from streams.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Workbench:
-    """What all partitions of a worker share. `wall_ms` is the wall clock, read in the shell alone."""
-
-    settings: Settings
-    settings_hash: str
-    store: BatchStore
-    windows: SiteWindows
-    rules: ClockRules
-    intakes: dict[Source, Intake]
-    formats: dict[Source, BatchFormat]
-    pressure: Pressure
-    wall_ms: Callable[[], int]
-
-    def writer(self, source: Source, partition: int, site_id: str) -> BatchWriter:
-        """A new batch file in this worker's temporary folder."""
-        form, worker, block = self.formats[source], self.settings.worker_id, self.settings.stream.chunk_records
-        return BatchWriter(form, self.store, worker, source, partition, site_id, block)
+PENDING_FACTOR = 2  # of `pending_bytes`, which ask for an early checkpoint: as much again may come until it is taken
+ROOM_POLL_S = 0.02
+TRANSACTION_GRACE_S = 2.0  # a healthy one takes some 35 ms
+DISCARD_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +60,13 @@ class OwnedPartition:
         self._bench, self._ledger, self._read_commit = bench, ledger, read_commit
         self._announced, self._commit_made = dict(found.announced), found.commit
         self._out_of_step = False
-        self._intake = bench.intakes[identity.source]
+        self._decoder = FetchDecoder(self.tp, identity.source, bench.intakes[identity.source], bench.windows)
         self._writers = WriterPool(lambda site: bench.writer(identity.source, identity.partition, site))
         self._checkpoint: Checkpoint | None = None
         self._disk = asyncio.Lock()
         self._spilling: asyncio.Task[None] | None = None
+        self._transaction: asyncio.Task[Announced] | None = None
+        self._discarding: asyncio.Task[None] | None = None
 
     # -- fetches -------------------------------------------------------------------------------------------------------
 
@@ -98,33 +77,22 @@ class OwnedPartition:
             LostRecords: it continues from beyond the position; nothing was taken.
             ReplayMismatch: see `Partition.admit`.
         """
+        for piece in pieces(fetch):
+            await self._room()
+            arrivals = await asyncio.to_thread(self._decoder.decode, piece, counted=not self.state.replaying)
+            if self.dropped:
+                return
+            self.state.admit(arrivals)
+            if self.state.windows.to_spill(self._bench.settings.stream.chunk_records):
+                self._spilling = asyncio.create_task(self.spill())
+
+    async def _room(self) -> None:
+        """Wait until the last spill is done, and until what waits for a checkpoint, which is slower, is little."""
         if self._spilling is not None:
             await asyncio.wait([self._spilling])
-        arrivals = await asyncio.to_thread(self._decode, fetch, counted=not self.state.replaying)
-        if self.dropped:
-            return
-        self.state.admit(arrivals)
-        if self.state.windows.to_spill(self._bench.settings.stream.chunk_records):
-            self._spilling = asyncio.create_task(self.spill())
-
-    def _decode(self, fetch: Fetch, *, counted: bool) -> Arrivals:
-        records, started = fetch.records, time.perf_counter()
-        values = [record.value for record in records]
-        decoded = self._intake.decode(
-            values,
-            [record.timestamp for record in records],
-            [record.offset for record in records],
-        )
-        letters = [dead_letter(*self.tp, records[rejection.index], rejection) for rejection in decoded.rejections]
-        rows = assign_windows(decoded.table, self._bench.windows)
-        if counted:
-            source = self.identity.source.value
-            metrics.RECORDS.labels(source).inc(len(records))
-            metrics.BYTES.labels(source).inc(sum(map(len, filter(None, values))))
-            for letter in letters:
-                metrics.DEAD_LETTERS.labels(source, letter.error_class.value).inc()
-        metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
-        return Arrivals(fetch.base, fetch.end, rows, letters, sum(map(wire_size, letters)))
+        limit = PENDING_FACTOR * self._bench.settings.stream.pending_bytes
+        while self.state.pending.bytes > limit and not self.dropped:  # noqa: ASYNC110
+            await asyncio.sleep(ROOM_POLL_S)
 
     def skip_gap(self, log_start: int) -> Gap:
         """Retention has passed the position; shout, and go on from the log's start."""
@@ -163,16 +131,19 @@ class OwnedPartition:
         self._writers.of(key).add(rows)
 
     async def _until_stored(self, write: Callable[[], None]) -> None:
-        while not self.dropped:
-            try:
-                await asyncio.to_thread(write)
-                self._bench.pressure.lift("store")
-                return
-            except StoreUnavailable as error:
-                self._bench.pressure.press("store", str(error))
-                await asyncio.sleep(self._bench.settings.stream.retry_backoff.total_seconds())
-            except StoreError as error:
-                raise PartitionLost(str(error), fenced=False) from error
+        key = f"store of {self.name}"
+        try:
+            while not self.dropped:
+                try:
+                    await asyncio.to_thread(write)
+                    return
+                except StoreUnavailable as error:
+                    self._bench.pressure.press(key, str(error))
+                    await asyncio.sleep(self._bench.settings.stream.retry_backoff.total_seconds())
+        except StoreError as error:
+            raise PartitionLost(str(error), fenced=False) from error
+        finally:
+            self._bench.pressure.lift(key)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -218,15 +189,16 @@ class OwnedPartition:
     async def _commit(self, checkpoint: Checkpoint) -> Frontier | None:
         started = time.perf_counter()
         try:
-            if self._out_of_step:
-                await self._fence_again()
-            announced = await self._ledger.commit(checkpoint.entry(self._announced, self._bench.wall_ms()))
+            self._transaction = asyncio.create_task(self._transact(checkpoint))
+            await asyncio.wait([self._transaction])
+            announced = self._transaction.result()
         except CheckpointRefusedByBroker as error:
-            self._out_of_step = True
-            metrics.CHECKPOINT_FAILURES.labels("refused").inc()
-            reason = f"the broker refused a checkpoint of {self.name}: {error}"
-            self._bench.pressure.press(f"checkpoint {self.name}", reason)
+            self._refused(error)
             return None
+        except asyncio.CancelledError:
+            if self.dropped:
+                return None
+            raise
         metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - started)
         self._bench.pressure.lift(f"checkpoint {self.name}")
         self._announced, self._commit_made = dict(announced.frontier.manifests), announced.commit
@@ -234,6 +206,19 @@ class OwnedPartition:
         self.state.settle()
         self._count(checkpoint)
         return announced.frontier
+
+    async def _transact(self, checkpoint: Checkpoint) -> Announced:
+        if self._out_of_step:
+            await self._fence_again()
+        return await self._ledger.commit(checkpoint.entry(self._announced, self._bench.wall_ms()))
+
+    def _refused(self, error: CheckpointRefusedByBroker) -> None:
+        """Fetching waits until the broker takes the checkpoint, unless the partition has left meanwhile."""
+        self._out_of_step = True
+        metrics.CHECKPOINT_FAILURES.labels("refused").inc()
+        if not self.dropped:
+            reason = f"the broker refused a checkpoint of {self.name}: {error}"
+            self._bench.pressure.press(f"checkpoint {self.name}", reason)
 
     async def _fence_again(self) -> None:
         """Take a new producer after a refusal, and go on only if the last commit is still this worker's own."""
@@ -257,9 +242,19 @@ class OwnedPartition:
             counter.labels(source).inc(manifest.record_count)
 
     async def drop(self) -> None:
-        """Forget everything: the log has it. Waits for a write under way, then removes the temporary files."""
+        """Forget everything: the log has it. A transaction under way is given a moment to end, then cut off.
+
+        The temporary files go once a write under way has ended, which is not waited for: a store may hang.
+        """
         self.dropped = True
-        self._bench.pressure.lift(f"checkpoint {self.name}")
+        if self._transaction is not None:
+            await asyncio.wait([self._transaction], timeout=TRANSACTION_GRACE_S)
+            self._transaction.cancel()
         await self._ledger.close()
+        self._bench.pressure.lift(f"checkpoint {self.name}")
+        self._discarding = asyncio.create_task(self._discard())
+        await asyncio.wait([self._discarding], timeout=DISCARD_GRACE_S)
+
+    async def _discard(self) -> None:
         async with self._disk:
             await asyncio.to_thread(self._writers.discard)

@@ -2,12 +2,12 @@
 
 import asyncio
 import gc
-import signal
 import time
 from contextlib import suppress
 from typing import cast
 
 import faust
+import msgspec
 import structlog
 from aiohttp import web
 from aiokafka import TopicPartition
@@ -18,9 +18,11 @@ from runtime.backlog import batch_backlog
 from runtime.connections import probe, reading, until_connected
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.memory import frugal_memory
+from runtime.refusals import SettingsRefused
 from runtime.settings import Settings, milliseconds
 from runtime.sites import site_windows
-from runtime.store import StoreUnavailable, open_store
+from runtime.stopping import stop_on_signals
+from runtime.store import StoreError, StoreUnsuitable, open_store
 from runtime.topic_reader import end_offsets
 from runtime.topics import check_topics
 from schemas.codecs import decode
@@ -32,15 +34,17 @@ from streams.batch_file import BatchFormat
 from streams.event_clock import ClockRules
 from streams.fetch_lane import FetchLane
 from streams.intake import Intake, IntakeRules
-from streams.owned import Workbench
 from streams.pressure import Pressure
+from streams.recovery import check_settings_of_all
 from streams.settings_hash import settings_hash
+from streams.workbench import Workbench
 from streams.worker import TICK_S, StreamWorker
 
 log = structlog.get_logger(__name__)
 
 WATCH_S = 2.0
-FAUST_STOP_S = 3.0
+FAUST_STOP_S = 2.0
+STOP_WITHIN_S = 9.0
 #: A fetch makes tens of thousands of objects that die with it. At Python's defaults the cyclic collector looks through
 #: them again and again: a fifth of the worker's CPU time (docs/performance.md).
 GC_THRESHOLDS = (200_000, 20, 50)
@@ -82,9 +86,7 @@ async def run_stream_worker(settings: Settings) -> int:
     """
     gc.set_threshold(*GC_THRESHOLDS)
     frugal_memory()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_on_signals(STOP_WITHIN_S)
     health = Health()
     bench = build_workbench(settings, health)
     http = web.Application()
@@ -117,13 +119,21 @@ async def _prepare(bench: Workbench) -> None:
     """Wait for Kafka, check the topics, and remove what an earlier life left in the temporary folder."""
     await until_connected("start", lambda: asyncio.to_thread(probe, bench.settings.kafka))
     await asyncio.to_thread(check_topics, bench.settings)
-    with suppress(StoreUnavailable):  # backpressure will say so
+    try:
+        await asyncio.to_thread(bench.store.check)
+    except StoreUnsuitable as error:
+        raise SettingsRefused(str(error)) from error
+    except StoreError as error:  # backpressure will say so, too
+        log.warning("the batch store cannot be used yet", why=str(error))
+    with suppress(StoreError):
         swept = await asyncio.to_thread(bench.store.sweep, bench.settings.worker_id)
         log.debug("temporary files swept", files=swept)
+    await until_connected("start", lambda: check_settings_of_all(bench.settings, bench.settings_hash))
 
 
 async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
     app = build_app(bench.settings)
+    health.raise_reason("group", "has not joined its consumer group yet")
     worker = StreamWorker(bench, health, lambda: cast(FetchLane, app.consumer))
     add_agents(app, worker, bench.settings)
     app.finalize()
@@ -148,10 +158,10 @@ async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
 async def _until_end(worker: StreamWorker, stop: asyncio.Event, helpers: list[asyncio.Task[None]]) -> int:
     """Wait for a reason to end; returns the exit code."""
     signalled = asyncio.create_task(stop.wait())
-    await asyncio.wait([signalled, worker.ended, *helpers], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([signalled, worker.background.ended, *helpers], return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()
-    if worker.ended.done():
-        code, reason = worker.ended.result()
+    if worker.background.ended.done():
+        code, reason = worker.background.ended.result()
         log.error("stopping", exit_code=code, reason=reason)
         return code
     for helper in helpers:
@@ -196,7 +206,10 @@ async def _apply_control(settings: Settings, topic: str, worker: StreamWorker, l
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
         async for record in consumer:
-            worker.drains.apply(decode(record.value or b"", ControlRecord), live=record.offset >= live_from)
+            try:
+                worker.drains.apply(decode(record.value or b"", ControlRecord), live=record.offset >= live_from)
+            except msgspec.DecodeError as error:
+                log.error("not a control record; it is passed over", topic=topic, offset=record.offset, why=str(error))
 
 
 async def _watch(bench: Workbench, health: Health) -> None:
@@ -205,9 +218,9 @@ async def _watch(bench: Workbench, health: Health) -> None:
     while True:
         try:
             await asyncio.to_thread(bench.store.check)
-            pressure.lift("store")
-        except StoreUnavailable as error:
-            pressure.press("store", str(error))
+            pressure.lift("store check")
+        except StoreError as error:
+            pressure.press("store check", str(error))
         _judge_backlog(await batch_backlog(bench.settings), bench, health)
         await asyncio.sleep(WATCH_S)
 

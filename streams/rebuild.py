@@ -12,9 +12,10 @@ from schemas.topics import TopicRole
 from streams.checkpoint import Identity
 from streams.fetch_lane import FetchLane
 from streams.ledger import Ledger
-from streams.owned import OwnedPartition, Recovered, Workbench
+from streams.owned import OwnedPartition, Recovered
 from streams.partition import Partition
 from streams.recovery import LogBounds, check_continues, last_frontier
+from streams.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 

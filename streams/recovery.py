@@ -9,10 +9,12 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from runtime.connections import reading
 from runtime.refusals import CheckpointRefused, SettingsRefused, SourceRecreated
-from runtime.settings import KafkaSettings
+from runtime.settings import KafkaSettings, Settings
 from runtime.topic_reader import read_topic
 from schemas.codecs import decode
 from schemas.records import CommitMetadata, Frontier
+from schemas.sources import Source
+from schemas.topics import TopicRole
 
 READ_TIMEOUT_S = 15.0
 
@@ -73,6 +75,26 @@ async def _read_at(kafka: KafkaSettings, topic: str, offset: int) -> Frontier | 
             return None
 
 
+async def check_settings_of_all(settings: Settings, settings_hash: str) -> None:
+    """Whether no source partition, whoever owns it, has windows open under other settings.
+
+    Asked before anything is taken: a partition without open windows could go on under the new settings, and then
+    neither these nor the old ones would start. Records of open transactions are read too, for their owner may have
+    died: what it did not commit it had begun under settings that it was allowed to use.
+
+    Raises:
+        SettingsRefused: see `check_same_settings`.
+    """
+    sources = {settings.topics.source_topic(source) for source in Source}
+    newest: dict[bytes | None, Frontier] = {}
+    frontiers = settings.topics.name(TopicRole.FRONTIERS)
+    async for records in read_topic(settings.kafka, frontiers, isolation="read_uncommitted"):
+        newest |= {record.key: decode(record.value, Frontier) for record in records if record.value is not None}
+    for record in newest.values():
+        if record.source_topic in sources:
+            check_same_settings(record, settings_hash)
+
+
 async def _newest(kafka: KafkaSettings, topic: str, key: str) -> Frontier | None:
     found: Frontier | None = None
     wanted = key.encode()
@@ -90,16 +112,33 @@ def check_continues(record: Frontier, log: LogBounds, settings_hash: str) -> Non
         SourceRecreated: the topic is another one, or shorter than what was read of it.
         SettingsRefused: windows are open that other settings cut or judged.
     """
-    if record.topic_id != log.topic_id:
+    check_same_log(record.key, record.topic_id, record.position, log)
+    check_same_settings(record, settings_hash)
+
+
+def check_same_log(key: str, topic_id: str, position: int, log: LogBounds) -> None:
+    """Whether this is the log that was read up to `position` before.
+
+    Raises:
+        SourceRecreated: the topic is another one, or shorter than what was read of it.
+    """
+    if topic_id != log.topic_id:
         raise SourceRecreated(
-            f"{record.key}: the topic was recreated (its id was {record.topic_id}, now it is {log.topic_id}). What was "
-            "read of the old one is safe; give the new one another name, or start a new group with its own topics."
+            f"{key}: the topic was recreated (its id was {topic_id}, now it is {log.topic_id}). What was read of the "
+            "old one is safe; give the new one another name, or start a new group with its own topics."
         )
-    if record.position > log.end:
+    if position > log.end:
         raise SourceRecreated(
-            f"{record.key}: the log ends at {log.end}, but records up to {record.position} were read before. "
+            f"{key}: the log ends at {log.end}, but records up to {position} were read before. "
             "It was truncated or replaced; restore it before this partition can go on."
         )
+
+
+def check_same_settings(record: Frontier, settings_hash: str) -> None:
+    """
+    Raises:
+        SettingsRefused: windows are open that other settings cut or judged.
+    """
     if record.settings_hash != settings_hash and record.open_windows:
         raise SettingsRefused(
             f"{record.key}: settings that decide verdicts or windows have changed (hash {record.settings_hash} → "

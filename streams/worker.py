@@ -6,8 +6,7 @@ the former owner. Until a partition is recovered the lane delivers nothing of it
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import structlog
 from aiokafka import TopicPartition
@@ -17,34 +16,36 @@ from runtime.health import Health
 from runtime.refusals import Refusal
 from schemas.records import partition_key
 from streams import metrics
+from streams.background import Background
 from streams.drain import DrainLog
 from streams.fetch_lane import Fetch, FetchLane
 from streams.gauges import measure
 from streams.ledger import PartitionLost
-from streams.owned import OwnedPartition, Workbench
+from streams.owned import OwnedPartition
 from streams.partition import LostRecords, ReplayMismatch
 from streams.rebuild import log_bounds, rebuild
+from streams.recovery import check_same_log
+from streams.stall_watch import StallWatch
+from streams.workbench import Workbench
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 0.1
-STALL_S = 15.0
 LAST_CHECKPOINT_S = 6.0
 
 
 class StreamWorker:
-    """What Faust's agents and timers call. `ended` is set when the process should end: exit code and reason."""
+    """What Faust's agents and timers call. Its `background` knows when the process should end, and why."""
 
     def __init__(self, bench: Workbench, health: Health, lane: Callable[[], FetchLane]) -> None:
         self.drains = DrainLog()
-        self.ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self.background = Background()
         self._bench, self._health, self._lane_of = bench, health, lane
         self._owned: dict[TP, OwnedPartition] = {}
         self._epoch = 0  # of the assignment; work begun under another is void
-        self._tasks: set[asyncio.Task[None]] = set()
         self._checkpoints: dict[TP, asyncio.Task[None]] = {}
         self._probing: set[TP] = set()
-        self._unheard: dict[TP, tuple[int, float]] = {}
+        self._stalls = StallWatch()
         self._in_hand = 0
 
     # -- group membership --------------------------------------------------------------------------------------------
@@ -53,6 +54,8 @@ class StreamWorker:
         """A rebalance begins: nothing is delivered any more, and every partition is dropped."""
         self._epoch += 1
         dropped, self._owned = list(self._owned.values()), {}
+        for key in [key for key in self._health.not_ready if key.startswith("partition ")]:
+            self._health.clear(key)  # whoever has it next will say so if need be
         if dropped:
             log.info("partitions revoked", count=len(dropped))
             self._lane_of().withhold(*(partition.tp for partition in dropped))
@@ -61,9 +64,10 @@ class StreamWorker:
     async def assigned(self, tps: Iterable[TP]) -> None:
         """A rebalance has ended: recover each partition in the background."""
         await self.revoked(())
+        self._health.clear("group")
         log.info("partitions assigned", count=len(set(tps)))
         for tp in sorted(tps):
-            self._start(self._recover(tp, self._epoch))
+            self.background.start(self._recover(tp, self._epoch))
 
     async def _recover(self, tp: TP, epoch: int, delay_s: float = 0.0) -> None:
         key, backoff_s = f"recovery {partition_key(*tp)}", self._bench.settings.stream.retry_backoff.total_seconds()
@@ -105,9 +109,9 @@ class StreamWorker:
 
     async def take(self, fetch: Fetch) -> None:
         """Take a fetch, waiting while there is backpressure. One of an earlier assignment is dropped."""
+        await self._bench.pressure.relieved()
         self._in_hand += 1
         try:
-            await self._bench.pressure.relieved()
             owned = self._owned.get(TP(fetch.topic, fetch.partition))
             if owned is None or owned.dropped:
                 return  # its partition is being recovered, and will be read again from what was committed
@@ -131,15 +135,14 @@ class StreamWorker:
             await owned.drop()
         except PartitionLost as lost:
             await self._lose(owned, lost)
+        except Refusal as refused:
+            self.background.end(refused.exit_code, str(refused))
 
     async def _skip_gap(self, owned: OwnedPartition) -> None:
         bounds = await log_bounds(self._bench, self._lane_of(), owned.tp)
+        check_same_log(owned.name, owned.identity.topic_id, owned.state.position, bounds)
         if bounds.start > owned.state.position:
             owned.skip_gap(bounds.start)
-        elif bounds.end < owned.state.position:
-            self._end(3, f"{owned.name}: the log ends at {bounds.end}, before position {owned.state.position}; "
-                         "the topic was truncated or recreated")  # fmt: skip
-            return
         await self._lane_of().resume(owned.tp, owned.state.position)
 
     async def _keep_budget(self) -> None:
@@ -169,7 +172,7 @@ class StreamWorker:
         wall = self._bench.wall_ms()
         if owned.state.clock.wants_probe(wall) and owned.tp not in self._probing and not owned.state.replaying:
             self._probing.add(owned.tp)
-            self._start(self._probe(owned))
+            self.background.start(self._probe(owned))
         owned.state.settle_idleness(wall)
         request = self.drains.current
         if request is None or not request.closable or owned.state.replaying:
@@ -180,7 +183,9 @@ class StreamWorker:
     def _drain_ends(self, owned: OwnedPartition) -> bool:
         """Whether a drain waits for this partition: then its checkpoint need not wait for the interval."""
         request = self.drains.current
-        return request is not None and owned.state.position >= request.ends.get(owned.name, 0)
+        if request is None or owned.state.position < request.ends.get(owned.name, 0):
+            return False
+        return owned.state.last is None or owned.state.last.last_drain != request.id
 
     async def _probe(self, owned: OwnedPartition) -> None:
         asked_with = owned.state.clock.max_event_time
@@ -194,28 +199,21 @@ class StreamWorker:
             self._probing.discard(owned.tp)
 
     def _watch_for_stall(self, owned: OwnedPartition, now: float) -> None:
-        """A fetch that went missing shows with the next one; where none comes, it shows here."""
         reached, position = self._lane_of().reaches(owned.tp), owned.state.position
-        if reached is None or reached <= position or self._in_hand:
-            self._unheard.pop(owned.tp, None)
-            return
-        seen, since = self._unheard.setdefault(owned.tp, (position, now))
-        if seen != position:
-            self._unheard[owned.tp] = (position, now)
-        elif now - since > STALL_S:
-            del self._unheard[owned.tp]
+        if self._stalls.stalled(owned.tp, reached, position, now, busy=bool(self._in_hand)):
             metrics.SEEK_BACKS.labels(owned.identity.source.value).inc()
-            self._start(self._lane_of().resume(owned.tp, position))
+            self.background.start(self._lane_of().resume(owned.tp, position))
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _start_checkpoint(self, tp: TP, owned: OwnedPartition) -> None:
-        task = self._checkpoints[tp] = self._start(self._checkpoint(owned))
+        task = self._checkpoints[tp] = self.background.start(self._checkpoint(owned))
         task.add_done_callback(lambda _: self._checkpoints.pop(tp, None))
 
     async def _checkpoint(self, owned: OwnedPartition) -> None:
         try:
-            await owned.checkpoint()
+            if await owned.checkpoint():
+                self._health.clear(f"partition {owned.name}")
         except PartitionLost as lost:
             await self._lose(owned, lost)
 
@@ -225,48 +223,31 @@ class StreamWorker:
             return
         metrics.CHECKPOINT_FAILURES.labels("fenced" if lost.fenced else "unknown").inc()
         log.warning("partition lost; recovering it", partition=owned.name, why=str(lost))
+        self._health.raise_reason(f"partition {owned.name}", f"recovering it after a checkpoint that failed: {lost}")
         epoch = self._epoch
         self._lane_of().withhold(owned.tp)
         del self._owned[owned.tp]
         await owned.drop()
         # Fenced: whoever did it owns the partition. If no rebalance says so within a session, we still do.
         wait_s = self._bench.settings.kafka.session_timeout.total_seconds() if lost.fenced else 0.0
-        self._start(self._recover(owned.tp, epoch, delay_s=wait_s))
+        self.background.start(self._recover(owned.tp, epoch, delay_s=wait_s))
 
     async def finish(self) -> None:
-        """Take no more, finish what is in hand, and checkpoint what can be; for a clean stop."""
+        """Take no more, finish what is in hand, and checkpoint what can be; after a failure only let go."""
         self._lane_of().close_lane()
         self._epoch += 1  # recoveries under way end
+        if not self.background.failed:
+            await self._last_checkpoints()
+        dropped, self._owned = list(self._owned.values()), {}
+        await asyncio.gather(*(owned.drop() for owned in dropped))
+
+    async def _last_checkpoints(self) -> None:
         deadline = time.monotonic() + LAST_CHECKPOINT_S
         while (self._in_hand or self._checkpoints) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         due = [owned for owned in self._owned.values() if owned.due(time.monotonic(), at_once=True)]
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(0.1, deadline - time.monotonic())):
+            async with asyncio.timeout(max(0.5, deadline - time.monotonic())):
                 await asyncio.gather(*(owned.checkpoint() for owned in due), return_exceptions=True)
         except TimeoutError:
             log.warning("stopped before the last checkpoint; the log still holds what it would have said")
-        dropped, self._owned = list(self._owned.values()), {}
-        await asyncio.gather(*(owned.drop() for owned in dropped))
-
-    # -- background work ---------------------------------------------------------------------------------------------
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if isinstance(error, Refusal):
-            self._end(error.exit_code, str(error))
-        else:
-            log.error("unexpected failure", exc_info=error)
-            self._end(1, f"unexpected failure, restarting is safe: {error!r}")
-
-    def _end(self, exit_code: int, reason: str) -> None:
-        if not self.ended.done():
-            self.ended.set_result((exit_code, reason))
