@@ -96,23 +96,29 @@ def test_a_recreated_source_topic_refuses_with_exit_3(world: PipelineWorld) -> N
 
 
 def test_settings_that_cut_windows_take_effect_only_after_a_drain(world: PipelineWorld) -> None:
-    """Another window size with windows open is refused with exit 3; after `drain --stop` it is taken."""
+    """Another window size with windows open is refused with exit 3; after `drain --stop` it is taken.
+
+    Also where other partitions have nothing open: if one of them went on under the new settings, its windows would be
+    refused by the old ones, and no settings would start.
+    """
     world.produce(Source.ORDERS, order_lines(500), partition=0)
     worker = world.start("stream", "w1")
     settle(world, worker, 500)
     worker.terminate()
+    world.produce(Source.ORDERS, order_lines(500, site="B"), partition=1)
     refused = world.start("stream", "w1", VELOCITY_WINDOW__SPEC="PT2H")
     assert until(lambda: not refused.running, 30), refused.text
     assert refused.process.returncode == 3
     assert "velocity drain --stop" in refused.text
+    assert "partitions assigned" not in refused.text
     world.start("stream", "w1")
     drain(world)
     world.extra["VELOCITY_WINDOW__SPEC"] = "PT2H"
     world.produce(Source.ORDERS, order_lines(500, start_ms=1_700_020_000_000), partition=0)
     accepted = world.start("stream", "w1")
-    settle(world, accepted, 1000)
+    settle(world, accepted, 1500)
     drain(world)
-    world.assert_each_offset_once()
+    assert world.assert_each_offset_once() == 1500
 
 
 def test_expired_commits_are_recovered_from_the_frontier_topic(world: PipelineWorld) -> None:

@@ -314,6 +314,13 @@ def test_settings_that_may_not_be_read_are_said_to_be_uncompared() -> None:
     assert (compared.differences, compared.unreadable) == ((), ("wms.orders.v1",))
 
 
+def test_the_dead_letter_topic_must_take_what_its_sources_do() -> None:
+    """A record that is larger than we ask for is refused, and then must fit with the headers that say why."""
+    (wish,) = differing("wms.returns.v1", max_message_bytes=5 << 20).dangers
+    assert (wish.topic, wish.what) == ("velocity.dead-letters.v1", "max.message.bytes")
+    assert int(wish.wanted) == (5 << 20) + (64 << 10)
+
+
 # -- drain -------------------------------------------------------------------------------------------------------------
 
 
