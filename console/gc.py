@@ -14,6 +14,7 @@ from console.orphans import Orphan, find_orphans
 from console.progress import Meter
 from runtime.settings import Settings
 from runtime.store import BatchStore, open_store
+from runtime.store_claim import check_claim
 
 
 @dataclass(slots=True)
@@ -31,10 +32,12 @@ async def sweep(settings: Settings, *, dry_run: bool) -> Swept:
     """Remove what is left over.
 
     Raises:
+        SettingsRefused: the store is another pipeline's, or nobody's; nothing was removed.
         StoreUnavailable: the store is out of reach, or read-only; what was removed before stays removed.
         KafkaError: the brokers do not answer; nothing was removed.
     """
     store = open_store(settings.store)
+    await asyncio.to_thread(check_claim, store, settings)
     files = await asyncio.to_thread(lambda: list(store.list()))
     frontiers = await read_frontiers(settings)
     announced = {one.manifest.path for one in await read_manifests(settings)}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runtime.spool import Spool
 
 TEMPORARY = ".tmp"  # never listed; has a folder per worker
+CLAIM = f"{TEMPORARY}/pipeline"  # a file that says whose batches these are
 
 
 class StoreError(Exception):
@@ -158,6 +159,14 @@ class BatchStore(ABC):
     @abstractmethod
     def delete(self, path: str) -> None:
         """Remove the file; one that is not there is none too many."""
+
+    @abstractmethod
+    def claim(self, owner: str) -> str:
+        """Whose store it is: `owner`'s from now on, unless somebody has claimed it before."""
+
+    @abstractmethod
+    def claimed_by(self) -> str | None:
+        """Who has claimed the store; None if nobody has."""
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from runtime.spool import Spool, check_folder, sweep_folder
 from runtime.store import (
+    CLAIM,
     TEMPORARY,
     BatchMissing,
     BatchStore,
@@ -68,6 +70,24 @@ class LocalStore(BatchStore):
     def delete(self, path: str) -> None:
         with store_errors(f"delete {path}"):
             (self.root / checked_path(path)).unlink(missing_ok=True)
+
+    def claim(self, owner: str) -> str:
+        folder, claim = self.root / TEMPORARY, self.root / CLAIM
+        with store_errors(f"write {claim}"):
+            self.make_durable(folder)
+            with NamedTemporaryFile(dir=folder, prefix="claim-") as file:
+                file.write(owner.encode())
+                file.flush()
+                os.fsync(file.fileno())
+                with suppress(FileExistsError):
+                    os.link(file.name, claim)
+            fsync_directory(folder)
+        return self.claimed_by() or owner
+
+    def claimed_by(self) -> str | None:
+        with store_errors(f"read {CLAIM}"), suppress(FileNotFoundError):
+            return (self.root / CLAIM).read_text()
+        return None
 
     def make_durable(self, folder: Path) -> None:
         """Create a directory, and see to it that it and all above it outlive a power failure."""

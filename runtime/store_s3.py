@@ -7,7 +7,7 @@ honour `If-None-Match: *` (S3, MinIO, Ceph and R2 do): without it, a put would r
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from io import BufferedIOBase
 from pathlib import Path
@@ -20,6 +20,7 @@ from obstore.store import S3Store as Bucket
 
 from runtime.spool import Spool, check_folder, sweep_folder
 from runtime.store import (
+    CLAIM,
     TEMPORARY,
     BatchMissing,
     BatchStore,
@@ -102,6 +103,18 @@ class S3Store(BatchStore):
     def delete(self, path: str) -> None:
         with self._errors(f"delete {path}"):
             obstore.delete(self._bucket, checked_path(path))
+
+    def claim(self, owner: str) -> str:
+        with self._errors(f"write {CLAIM}"), suppress(AlreadyExistsError):
+            obstore.put(self._bucket, CLAIM, owner.encode(), mode="create")
+        return self.claimed_by() or owner
+
+    def claimed_by(self) -> str | None:
+        try:
+            with self._errors(f"read {CLAIM}"):
+                return bytes(obstore.get(self._bucket, CLAIM).bytes()).decode()
+        except BatchMissing:
+            return None
 
     def create(self, stored: StoredFile, content: Path) -> None:
         """Put `content` under its name unless the name is taken.

@@ -23,6 +23,7 @@ from runtime.settings import Settings, milliseconds
 from runtime.sites import site_windows
 from runtime.stopping import stop_on_signals
 from runtime.store import StoreError, StoreUnsuitable, open_store
+from runtime.store_claim import claim_store
 from runtime.topic_reader import end_offsets
 from runtime.topics import check_topics
 from schemas.codecs import decode
@@ -121,6 +122,7 @@ async def _prepare(bench: Workbench) -> None:
     await asyncio.to_thread(check_topics, bench.settings)
     try:
         await asyncio.to_thread(bench.store.check)
+        await until_connected("start", lambda: asyncio.to_thread(claim_store, bench.store, bench.settings))
     except StoreUnsuitable as error:
         raise SettingsRefused(str(error)) from error
     except StoreError as error:  # backpressure will say so, too

@@ -661,3 +661,12 @@ def test_the_url_decides_the_store(tmp_path: Path) -> None:
     assert len(list(open_store(StoreSettings(url=str(tmp_path))).list())) == 2
     with pytest.raises(SettingsRefused, match="s3://bucket/prefix"):
         open_store(StoreSettings(url="gs://bucket"))
+
+
+def test_a_store_is_claimed_once(place: Place, store: BatchStore) -> None:
+    """The first claim stands, for other processes too; it is no file of the store."""
+    assert store.claimed_by() is None
+    assert store.claim("a topic id-1") == "a topic id-1"
+    assert store.claim("b topic id-2") == "a topic id-1"
+    assert place.open().claimed_by() == "a topic id-1"
+    assert list(store.list()) == []

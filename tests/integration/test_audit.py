@@ -29,8 +29,10 @@ from console.gather import read_manifests
 from console.main import app
 from runtime.connections import admin_client, partition_of, transactional_producer
 from runtime.connections import topic_id as broker_topic_id
+from runtime.refusals import SettingsRefused
 from runtime.settings import Settings
 from runtime.store import open_store
+from runtime.store_claim import claim_store
 from runtime.topics import apply, plan_topics
 from sandbox.kafka import EmbeddedKafka
 from schemas.codecs import encode
@@ -68,6 +70,7 @@ class Stage:
         self.manifests: list[Manifest] = []
         self.announced: dict[int, int] = {}
         self.writers = WriterPool(lambda site: BatchWriter(self.form, self.store, "w", Source.ORDERS, 0, site, 10_000))
+        claim_store(self.store, settings)
         topic_id = broker_topic_id(settings.kafka, self.topic)
         self.identity = Identity(Source.ORDERS, self.topic, 0, topic_id, "w", "hash")
 
@@ -336,6 +339,21 @@ def test_gc_removes_what_no_manifest_will_ever_name(stage: Stage) -> None:
     left = {str(path.relative_to(stage.root)) for path in stage.root.rglob("*.*") if path.is_file()}
     assert left == named | {new, "README.txt"}
     assert audit(stage.settings, deep=True).complete
+
+
+def test_gc_leaves_the_batches_of_another_pipeline_alone(stage: Stage) -> None:
+    """They are in no manifest of this one, and look like leftovers. The same goes for a store that nobody claimed."""
+    left = orphan(stage, seq=2)
+    claim = stage.root / ".tmp" / "pipeline"
+    claim.write_text("other.velocity.batches.v1 some-id")
+    refused = command(stage, "gc").exception
+    assert isinstance(refused, SettingsRefused)
+    assert "belongs to another pipeline" in str(refused)
+    claim.unlink()
+    refused = command(stage, "gc").exception
+    assert isinstance(refused, SettingsRefused)
+    assert "nobody has claimed" in str(refused)
+    assert (stage.root / left).exists()
 
 
 def remove_records(stage: Stage, *before: TopicPartition) -> None:
