@@ -20,7 +20,8 @@ from streams.checkpoint import Checkpoint, Identity, WriterPool
 from streams.event_clock import ClockRules
 from streams.intake import Intake
 from streams.intake_rules import IntakeRules
-from streams.partition import Arrivals, Partition
+from streams.partition import Partition
+from streams.snapshot import Arrivals
 from streams.windowing import assign_windows
 
 WINDOW = WindowSpec.parse("PT5M")

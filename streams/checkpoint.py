@@ -19,7 +19,7 @@ from streams.batch_file import BatchFormat
 from streams.batch_writer import BatchWriter
 from streams.ledger import Entry
 from streams.open_windows import WindowBuffer, WindowKey
-from streams.partition import Snapshot
+from streams.snapshot import Snapshot
 from streams.windowing import WindowedRows
 
 

@@ -12,7 +12,7 @@ from streams import metrics
 from streams.dead_letters import dead_letter, wire_size
 from streams.fetch_lane import Fetch
 from streams.intake import Intake
-from streams.partition import Arrivals
+from streams.snapshot import Arrivals
 from streams.windowing import assign_windows
 
 #: Records that are decoded and admitted at once. It bounds the dead letters of one transaction, should all be refused.

@@ -1,6 +1,6 @@
 """The open windows of one source partition: rows on their way to a batch file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -124,3 +124,9 @@ class OpenWindows:
     def buffered_rows(self) -> int:
         """Rows in memory over all windows."""
         return sum(buffer.buffered_rows for buffer in self)
+
+
+def named(windows: Sequence[OpenWindow], most: int = 3) -> str:
+    """Some of these windows, for a message."""
+    shown = [f"{w.site_id}[{w.start}, {w.end}) {w.count} records, hash {w.offsets_hash}" for w in windows[:most]]
+    return "; ".join(shown) or "none"

@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
-from schemas.dead_letters import DeadLetter
 from schemas.records import ClosedBy, Counts, Frontier, Gap, OpenWindow
 from streams.event_clock import ClockRules, EventClock
-from streams.open_windows import OpenWindows, WindowBuffer, WindowKey
+from streams.open_windows import OpenWindows, WindowKey, named
+from streams.snapshot import Arrivals, Pending, Snapshot, committed_snapshot
 from streams.windowing import WindowedRows
 
 
@@ -37,64 +37,6 @@ class LostRecords(Exception):
 
 class ReplayMismatch(Exception):
     """After a replay the open windows are not those of the checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrivals:
-    """A decoded fetch: offsets `[base, end)` of the log, of which some are rows, some dead letters, some markers."""
-
-    base: int
-    end: int
-    rows: WindowedRows
-    dead_letters: list[DeadLetter]
-    dead_bytes: int = 0
-
-
-@dataclass(slots=True)
-class Pending:
-    """What waits for the next checkpoint besides windows."""
-
-    corrections: list[WindowedRows] = field(default_factory=list[WindowedRows])
-    dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
-    bytes: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.corrections or self.dead_letters)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What one checkpoint commits. `closing` windows and `pending` leave the state once it is settled."""
-
-    seq: int
-    position: int
-    committed: int
-    frontier: int | None
-    max_event_time: int | None
-    closing: list[WindowBuffer]
-    pending: Pending
-    open_windows: tuple[OpenWindow, ...]
-    counts: Counts
-    gaps: tuple[Gap, ...]
-    idle: bool
-    last_drain: str | None
-
-
-def _committed_snapshot(record: Frontier) -> Snapshot:
-    return Snapshot(
-        seq=record.checkpoint_seq,
-        position=record.position,
-        committed=record.committed,
-        frontier=record.frontier,
-        max_event_time=record.max_event_time,
-        closing=[],
-        pending=Pending(),
-        open_windows=record.open_windows,
-        counts=record.counts,
-        gaps=record.gaps,
-        idle=record.idle,
-        last_drain=record.last_drain,
-    )
 
 
 @dataclass(slots=True)
@@ -134,7 +76,7 @@ class Partition:
             _replay_until=record.position,
             _expected=expected,
         )
-        state.last = _committed_snapshot(record)
+        state.last = committed_snapshot(record)
         state._finish_replay_if_due()
         return state
 
@@ -183,7 +125,9 @@ class Partition:
         lost = sum(self._expected[key].count - (found[key].count if key in found else 0) for key in self._touched)
         self._replay_until, self._expected, self._touched = 0, {}, set()
         if wrong or odd:
-            raise ReplayMismatch(_describe_mismatch(wrong, odd))
+            raise ReplayMismatch(
+                f"the checkpoint names open windows that the replay did not give: {named(wrong)}; it gave: {named(odd)}"
+            )
         self.counts = structs.replace(self.counts, delivered=self.counts.delivered - lost, gap=self.counts.gap + lost)
 
     def _take_dead_letters(self, arrivals: Arrivals, fresh_from: int) -> None:
@@ -304,12 +248,3 @@ class Partition:
         self.counts = structs.replace(self.counts, batched=self.counts.batched + batched)
         self.committed_seq, self.in_flight = done.seq, None
         self.last = dataclasses.replace(done, closing=[], pending=Pending())
-
-
-def _describe_mismatch(lost: list[OpenWindow], extra: list[OpenWindow]) -> str:
-    def name(window: OpenWindow) -> str:
-        return f"{window.site_id}[{window.start}, {window.end}) {window.count} records, hash {window.offsets_hash}"
-
-    wanted = "; ".join(map(name, lost[:3])) or "none"
-    got = "; ".join(map(name, extra[:3])) or "none"
-    return f"the checkpoint names open windows that the replay did not give: {wanted}; and it gave: {got}"

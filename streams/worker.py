@@ -229,7 +229,8 @@ class StreamWorker:
         del self._owned[owned.tp]
         await owned.drop()
         # Fenced: whoever did it owns the partition. If no rebalance says so within a session, we still do.
-        wait_s = self._bench.settings.kafka.session_timeout.total_seconds() if lost.fenced else 0.0
+        settings = self._bench.settings
+        wait_s = (settings.kafka.session_timeout if lost.fenced else settings.stream.retry_backoff).total_seconds()
         self.background.start(self._recover(owned.tp, epoch, delay_s=wait_s))
 
     async def finish(self) -> None:

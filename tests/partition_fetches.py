@@ -12,7 +12,8 @@ from schemas.records import Frontier, Window
 from schemas.sources import Source
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 from streams.event_clock import ClockRules
-from streams.partition import Arrivals, Partition, Snapshot
+from streams.partition import Partition
+from streams.snapshot import Arrivals, Snapshot
 from streams.windowing import assign_windows
 
 MINUTE, HOUR = 60_000, 3_600_000

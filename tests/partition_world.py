@@ -14,7 +14,8 @@ from schemas.records import Frontier
 from schemas.windows import SiteWindows, WindowSpec
 from streams.event_clock import ClockRules
 from streams.open_windows import WindowBuffer, WindowKey
-from streams.partition import Arrivals, LostRecords, Partition, Snapshot
+from streams.partition import LostRecords, Partition
+from streams.snapshot import Arrivals, Snapshot
 from streams.windowing import assign_windows
 from tests.partition_fetches import BEGIN, HOUR, MINUTE, ZONES, LogRecord, dead_letter, decoded_table, frontier_record
 

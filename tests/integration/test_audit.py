@@ -47,7 +47,8 @@ from streams.batch_writer import BatchWriter
 from streams.checkpoint import Checkpoint, Identity, WriterPool
 from streams.event_clock import ClockRules
 from streams.ledger import Ledger
-from streams.partition import Arrivals, Partition
+from streams.partition import Partition
+from streams.snapshot import Arrivals
 from streams.windowing import assign_windows
 
 HOUR = 3_600_000

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from schemas.offsets import hash_text, offsets_hash
 from schemas.records import Counts, OpenWindow
 from streams.open_windows import WindowBuffer, WindowKey
-from streams.partition import Arrivals
+from streams.snapshot import Arrivals
 from tests.partition_fetches import BEGIN, HOUR, MINUTE, LogRecord
 from tests.partition_world import CUTS, SITES, Cut, Drawn, World
 

@@ -3,7 +3,8 @@
 import pytest
 
 from schemas.records import Counts
-from streams.partition import Arrivals, Partition
+from streams.partition import Partition
+from streams.snapshot import Arrivals
 from tests.partition_fetches import RULES, at, commit, fall_idle, fetch, held, is_due, partition
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------

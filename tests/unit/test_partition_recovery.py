@@ -4,7 +4,8 @@ import pytest
 from msgspec import structs
 
 from schemas.records import Counts, Frontier, Gap
-from streams.partition import Arrivals, Partition, ReplayMismatch
+from streams.partition import Partition, ReplayMismatch
+from streams.snapshot import Arrivals
 from tests.partition_fetches import RULES, at, commit, fall_idle, fetch, frontier_record, held, is_due, late, partition
 
 # -- replay ------------------------------------------------------------------------------------------------------------
