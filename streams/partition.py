@@ -126,7 +126,8 @@ class Partition:
         self._replay_until, self._expected, self._touched = 0, {}, set()
         if wrong or odd:
             raise ReplayMismatch(
-                f"the checkpoint names open windows that the replay did not give: {named(wrong)}; it gave: {named(odd)}"
+                f"the checkpoint names open windows that the replay did not give: {named(wrong)}; "
+                f"and it gave: {named(odd)}"
             )
         self.counts = structs.replace(self.counts, delivered=self.counts.delivered - lost, gap=self.counts.gap + lost)
 
