@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from msgspec import structs
@@ -26,6 +27,7 @@ from typer.testing import CliRunner
 from console.client import BatchApi, Incomplete, NotFound, Question
 from console.configuration import load_settings
 from console.drain import Drained, DrainOptions, DrainUnderWay, drain
+from console.drain_steps import unfinished
 from console.errors import CommandFailed, UsageError
 from console.main import app, report
 from runtime.connections import admin_client, partition_of
@@ -340,6 +342,15 @@ def test_a_second_drain_is_refused_until_it_is_told_to_replace(workers: Workers)
     assert replacing.result(timeout=20).id == request.id
 
 
+@pytest.fixture
+def ctrl_c_counts() -> Iterator[None]:
+    """What is started takes SIGINT as in a terminal: a shell lets what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_an_interrupted_drain_withdraws_its_request(workers: Workers) -> None:
     """Ctrl-C while it waits: exit 130, and the request is done without having stopped anybody."""
     command = [*RUN, "drain", "--stop"]
@@ -351,6 +362,27 @@ def test_an_interrupted_drain_withdraws_its_request(workers: Workers) -> None:
     assert b"Traceback" not in said
     done = workers.control()[-1]
     assert (done.id, done.phase, done.stop) == (request.id, "done", False)
+
+
+@pytest.mark.parametrize("step", ["begin_transaction", "send_and_wait", "commit_transaction"])
+async def test_an_interruption_in_the_midst_of_the_request_withdraws_it(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """At whichever step of its transaction Ctrl-C comes: the producer ends that one before it writes the withdrawal."""
+    draining = asyncio.create_task(drain(workers.settings, DrainOptions(stop=True)))
+    uninterrupted = getattr(AIOKafkaProducer, step)
+
+    async def interrupted(*arguments: Any, **named: Any) -> Any:
+        if not draining.cancelling():
+            asyncio.get_running_loop().call_soon(draining.cancel)
+        return await uninterrupted(*arguments, **named)
+
+    monkeypatch.setattr(AIOKafkaProducer, step, interrupted)
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    records = await asyncio.to_thread(workers.control)
+    assert [(record.phase, record.stop) for record in records][-1:] == [("done", False)]
+    assert not unfinished(records)
 
 
 # -- self-check --------------------------------------------------------------------------------------------------------
