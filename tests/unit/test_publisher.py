@@ -21,6 +21,7 @@ def publisher_that(monkeypatch: pytest.MonkeyPatch, *, fails_with: KafkaError, f
     async def send(row: OutboxRow) -> "asyncio.Future":
         if for_good:
             transactions.fatal_error(fails_with)
+            transactions.wait_for_transaction_end().exception()  # or the loop complains that nobody asked for it
         raise fails_with
 
     async def abort() -> None:
