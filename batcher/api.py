@@ -9,7 +9,8 @@
 | 503 `not_ready` | the worker is catching up, or the site is held; the message says why |
 
 Lists have `rows`, tables have `columns`; `not_ready` names sites of this worker that are left out, and why. A client
-that asks for `application/vnd.apache.arrow.stream` gets a table as an Arrow stream.
+that asks for `application/vnd.apache.arrow.stream` gets a table as an Arrow stream, whose schema's metadata has
+`not_ready` as JSON.
 """
 
 import asyncio
@@ -99,7 +100,7 @@ class Api:
                     raise
                 not_ready[site.site_id] = str(error)
         return await asyncio.to_thread(
-            table_reply, request, pa.concat_tables(tables) if tables else pa.table({}), not_ready=not_ready
+            table_reply, request, pa.concat_tables(tables) if tables else pa.table({}), not_ready
         )
 
     async def recalc(self, request: web.Request) -> web.Response:
@@ -174,7 +175,7 @@ class Api:
         sites, not_ready = await self._service.chosen(request.query.get("site_id"))
         tables = [await self._service.read(read, site.site_id, limit) for site in sites]
         table = pa.concat_tables(tables).slice(0, limit) if tables else pa.table({})
-        return await asyncio.to_thread(table_reply, request, table, not_ready=not_ready)
+        return await asyncio.to_thread(table_reply, request, table, not_ready)
 
 
 def _result(sku: str, row: dict[str, Any] | None) -> dict[str, Any]:
