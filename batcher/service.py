@@ -201,21 +201,22 @@ class Service:
         return IncompleteSite(site.site_id, name, until)
 
     async def _up_to_date(self) -> None:
-        """Take everything that was announced before now, so that who has drained finds it here.
+        """Take everything that was announced before now, so that who has drained, or loaded reference data, finds it.
 
         Raises:
             NotReady: it does not come in time.
         """
-        kafka, frontiers = self._bench.settings.kafka, self._parts.frontiers
+        kafka, frontiers, reference = self._bench.settings.kafka, self._parts.frontiers, self._parts.reference
         try:
             said = await end_offsets(kafka, frontiers.topic)
             announced = await end_offsets(kafka, self._bench.batches_topic)
+            loaded = await end_offsets(kafka, reference.topic)
         except (KafkaError, KafkaException, OSError) as error:
             raise NotReady(f"the brokers do not say what was announced: {error!r}") from error
         deadline = time.monotonic() + SYNC_S
-        while frontiers.position.is_behind(said) or self._is_behind(announced):
+        while frontiers.position.is_behind(said) or self._is_behind(announced) or reference.position.is_behind(loaded):
             if time.monotonic() > deadline:
-                raise NotReady(f"batches that were announced have not been taken within {SYNC_S:.0f} s")
+                raise NotReady(f"not all batches and reference data of before have been taken within {SYNC_S:.0f} s")
             await asyncio.sleep(0.05)
         await self._recalculation.settle()
 

@@ -1,5 +1,6 @@
 """What the API answers about all sites: all of them, or why not."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from batcher import service
 from batcher.agenda import Agenda
 from batcher.following import Position
 from batcher.holds import Holds
@@ -157,6 +159,31 @@ async def other_worker(sites: dict[str, Any]) -> AsyncIterator[str]:
     runner, port = await serve_http(app, "127.0.0.1", 0)
     yield f"127.0.0.1:{port}"
     await runner.cleanup()
+
+
+# -- up to date --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_recalculation_waits_for_reference_data_loaded_before_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`reference load`, then `recalc`: by the new units."""
+
+    async def ends(_: object, topic: str) -> dict[int, int]:
+        return {"f": {0: 0}, "b": {0: 0, 1: 0}, "r": {0: 7}}[topic]
+
+    monkeypatch.setattr(service, "end_offsets", ends)
+    town.agenda.book.remove({0, 1})
+    town.reference.reached = {0: 6}
+    asked = asyncio.create_task(town.service.recalculate(None, 0, "rolling_30d", partial=False))
+    await asyncio.sleep(0.3)
+    assert not asked.done()
+    town.reference.reached = {0: 7}
+    assert await asked == []
+    monkeypatch.setattr(service, "SYNC_S", 0.1)
+    town.reference.reached = {0: 6}
+    with pytest.raises(NotReady, match="reference data"):
+        await town.service.recalculate(None, 0, "rolling_30d", partial=False)
 
 
 def test_an_arrow_answer_says_which_sites_it_leaves_out() -> None:
