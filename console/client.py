@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,13 @@ class Incomplete(Refusal):
 
 class NotFound(CommandFailed):
     """The workers have no such thing."""
+
+
+class _OwnerGone(CommandFailed):
+    """A worker that others named does not answer; it is safe to ask again once they have noticed."""
+
+
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,7 @@ class BatchApi:
             Incomplete: the instant is not complete.
             UsageError: the request is wrong.
         """
-        urls = [self._base] if site is not None else await self._owners()
-        answers = await asyncio.gather(*(self._answer(url, question) for url in urls), return_exceptions=True)
+        answers = await self._answers(question, site)
         found = [answer for answer in answers if isinstance(answer, bytes)]
         faults = [answer for answer in answers if isinstance(answer, BaseException)]
         fault = next((fault for fault in faults if not found or not isinstance(fault, NotFound)), None)
@@ -90,17 +96,32 @@ class BatchApi:
         for answer in await self.ask(question, site):
             content = msgspec.json.decode(answer)
             rows += content.get("rows") or _rows_of(content.get("columns", {}))
-            for name, reason in content.get("not_ready", {}).items():
-                screen.remark(f"site {name} is left out: {reason}", style="yellow")
+            _remark_on(content.get("not_ready", {}))
         return rows
 
     async def table(self, question: Question, site: str | None) -> pa.Table:
-        """A table with its exact types, sorted by site and SKU."""
+        """A table with its exact types, sorted by site and SKU; sites that are left out are remarked on.
+
+        Raises:
+            NotFound: nothing is left; says why.
+        """
         tables = [pa.ipc.open_stream(answer).read_all() for answer in await self.ask(question, site)]
-        filled = [table for table in tables if table.num_columns]
+        left_out = {name: why for table in tables for name, why in _not_ready_of(table).items()}
+        filled = [table.replace_schema_metadata(None) for table in tables if table.num_columns]
         if not filled:
-            raise NotFound("there are no sites yet: no window has been closed")
+            raise NotFound("; ".join(left_out.values()) or "there are no sites yet: no window has been closed")
+        _remark_on(left_out)
         return pa.concat_tables(filled).sort_by([("site_id", "ascending"), ("sku", "ascending")])
+
+    async def _answers(self, question: Question, site: str | None) -> list[bytes | BaseException]:
+        """What those who were asked say; asked again from the start where an owner of a moment ago is gone."""
+        while True:
+            urls = [self._base] if site is not None else await self._owners()
+            answers = await asyncio.gather(*(self._answer(url, question) for url in urls), return_exceptions=True)
+            gone = next((answer for answer in answers if isinstance(answer, _OwnerGone)), None)
+            if gone is None:
+                return answers
+            await self._wait(str(gone))
 
     async def _owners(self) -> Sequence[str]:
         """The addresses of all workers that own sites, once every partition is owned."""
@@ -137,9 +158,11 @@ class BatchApi:
             ) as answer:
                 return answer.status, await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
+            nobody = f"no batch worker answers at {url} ({type(error).__name__})"
+            if url != self._base and (question.body is None or isinstance(error, _NOT_SENT)):
+                raise _OwnerGone(f"{nobody}, which should own what was asked for") from error
             raise CommandFailed(
-                f"no batch worker answers at {url} ({type(error).__name__}): is one running there? VELOCITY_API__URL "
-                "says where, `velocity batch` starts one"
+                f"{nobody}: is one running there? VELOCITY_API__URL says where, `velocity batch` starts one"
             ) from error
 
     async def _wait(self, reason: str) -> None:
@@ -150,6 +173,15 @@ class BatchApi:
             self._said.add(reason)
             screen.remark(f"waiting: {reason}")
         await asyncio.sleep(AGAIN_S)
+
+
+def _not_ready_of(table: pa.Table) -> dict[str, str]:
+    return msgspec.json.decode((table.schema.metadata or {}).get(b"not_ready", b"{}"))
+
+
+def _remark_on(left_out: Mapping[str, str]) -> None:
+    for name, reason in left_out.items():
+        screen.remark(f"site {name} is left out: {reason}", style="yellow")
 
 
 def _rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

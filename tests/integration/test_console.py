@@ -415,6 +415,9 @@ def test_commands_say_which_topics_are_missing(world: PipelineWorld, command: tu
 # -- asking the batch workers ------------------------------------------------------------------------------------------
 
 
+CUT_OFF = (0, "the connection ends instead of an answer")
+
+
 class Town:
     """Batch workers as the command line sees them: answers by worker and path, each list used up one by one."""
 
@@ -440,12 +443,14 @@ class Town:
         self.asked.append((number, request.path))
         found = self.answers[number, request.path]
         status, body = found.pop(0) if len(found) > 1 else found[0]
+        if (status, body) == CUT_OFF and request.transport:
+            request.transport.close()
         if isinstance(body, pa.Table):
             sink = io.BytesIO()
             with pa.ipc.new_stream(sink, body.schema) as writer:
                 writer.write_table(body)
             return web.Response(body=sink.getvalue(), status=status)
-        return web.json_response(body, status=status)
+        return web.json_response(body, status=status or 500)
 
     async def close(self) -> None:
         """End all workers."""
@@ -505,6 +510,45 @@ async def test_partitions_that_nobody_owns_yet_are_waited_for(town: Town) -> Non
         town.answers[worker, "/x"] = [(200, {"rows": [{"n": worker}], "not_ready": {}})]
     async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
         assert await api.rows(Question("/x"), None) == [{"n": 0}, {"n": 1}]
+
+
+async def test_sites_that_are_left_out_are_remarked_on(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the table is an Arrow stream; if nothing is left, that they are is the answer, exit 1."""
+    path = "/api/v1/coefficients"
+    left_out = coefficients("A").replace_schema_metadata({"not_ready": '{"T": "site T is held"}'})
+    town.answers[0, path] = [(200, left_out)]
+    town.answers[1, path] = [(200, coefficients("B"))]
+    table = await asked(town, Question(path, arrow=True), None)
+    assert (table.column("sku").to_pylist(), table.schema.metadata) == (["A", "B"], None)
+    assert "site T is left out: site T is held" in capsys.readouterr().err
+    town.answers[0, path] = [(200, pa.table({}).replace_schema_metadata(left_out.schema.metadata))]
+    town.answers[1, path] = [(200, pa.table({}))]
+    with pytest.raises(NotFound, match="site T is held"):
+        await asked(town, Question(path, arrow=True), None)
+
+
+async def test_an_owner_that_is_gone_is_asked_for_again(town: Town) -> None:
+    """A dead worker stays in the group for a session: whoever is named next has the answer, or the last one says."""
+    path, dead = "/api/v1/coefficients", f"http://127.0.0.1:{free_port()}"
+    town.answers[0, path] = [(421, {"error": "wrong_owner", "message": "m", "owner": dead}), (200, coefficients("A"))]
+    assert (await asked(town, Question(path, arrow=True), "S")).num_rows == 1
+    known = town.answers[0, "/api/v1/owners"][0][1]
+    others = [{**known["owners"][1], "url": dead}, known["owners"][1]]
+    town.answers[0, "/api/v1/owners"] = [(200, {**known, "owners": [known["owners"][0], other]}) for other in others]
+    town.answers[1, path] = [(200, coefficients("B"))]
+    assert (await asked(town, Question(path, arrow=True), None)).column("sku").to_pylist() == ["A", "B"]
+
+
+async def test_a_request_whose_answer_was_cut_off_is_not_sent_twice(town: Town) -> None:
+    """Unless it only asks: a calculation may have been made."""
+    town.answers[0, "/x"] = [(421, {"error": "wrong_owner", "message": "m", "owner": town.urls[1]})]
+    town.answers[1, "/x"] = [CUT_OFF, (200, {"rows": [{"n": 1}]})]
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        assert await api.rows(Question("/x"), "S") == [{"n": 1}]
+        town.answers[1, "/x"] = [CUT_OFF, (200, {"rows": []})]
+        with pytest.raises(CommandFailed, match="no batch worker answers at"):
+            await api.rows(Question("/x", body={}), "S")
+    assert town.asked.count((1, "/x")) == 3
 
 
 @pytest.mark.parametrize(
