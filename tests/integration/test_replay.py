@@ -134,6 +134,14 @@ def test_a_letter_is_replayed_once(world: PipelineWorld) -> None:
     velocity(world, "dlq", "replay", code=2)
 
 
+def test_a_letter_that_stands_twice_in_the_topic_is_sent_once(world: PipelineWorld) -> None:
+    """Also within one replay, whose own entries in the audit log are not there yet when it looks."""
+    twice = letter(world, 1)
+    post(world, twice, letter(world, 2), twice)
+    assert velocity_json(world, "dlq", "replay", "--class", "unknown_unit")["sent"] == 2
+    assert replays(world) == {twice.id: 1, letter(world, 2).id: 1}
+
+
 def test_a_dry_run_sends_nothing(world: PipelineWorld) -> None:
     """It counts what would be sent, and leaves no trace."""
     post(world, letter(world, 1), letter(world, 2, ErrorClass.BAD_FORMAT, source=Source.RETURNS))
