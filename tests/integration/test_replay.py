@@ -239,6 +239,8 @@ def test_letters_are_counted_listed_and_shown(world: PipelineWorld) -> None:
     assert listed("--waiting") == [3, 2]
     assert listed("--site", "B") == [2]
     assert listed("--sku", "A1") == [1]
+    assert listed("--id", letter(world, 3, source=Source.RETURNS).id) == [3]
+    assert velocity_json(world, "dlq", "stats", "--sku", "A1", "--class", "unknown_unit")["total"] == 1
     assert listed("--text", "CRATE", "--class", "not_json") == [3, 2]  # the message says so
     assert listed("--since", "2011-03-01T12:00:02Z", "--until", "2011-03-01T12:00:03Z") == [2]
     _assert_shown(world, letter(world, 2, ErrorClass.NOT_JSON, value=b'{"site_id": "B", "sku": "X" \xff'))
