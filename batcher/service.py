@@ -62,6 +62,11 @@ class Service:
             raise NotFound(f"no batch has named site {site_id}")
         return site
 
+    @property
+    def assignment(self) -> frozenset[int]:
+        """The partitions that the group has assigned to this worker."""
+        return self._parts.ownership.assignment
+
     def sites(self) -> tuple[list[Site], dict[str, str]]:
         """Our sites that are ready, and why others are not.
 

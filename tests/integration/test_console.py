@@ -419,11 +419,15 @@ CUT_OFF = (0, "the connection ends instead of an answer")
 
 
 class Town:
-    """Batch workers as the command line sees them: answers by worker and path, each list used up one by one."""
+    """Batch workers as the command line sees them: answers by worker and path, each list used up one by one.
+
+    Answers are about the partition of the worker's number, unless `about` says otherwise.
+    """
 
     def __init__(self) -> None:
         self.urls: list[str] = []
         self.answers: dict[tuple[int, str], list[tuple[int, Any]]] = {}
+        self.about: dict[int, list[str]] = {}
         self.asked: list[tuple[int, str]] = []
         self._runners: list[web.AppRunner] = []
 
@@ -445,12 +449,14 @@ class Town:
         status, body = found.pop(0) if len(found) > 1 else found[0]
         if (status, body) == CUT_OFF and request.transport:
             request.transport.close()
+        about = self.about.get(number, []) if request.path != "/api/v1/owners" else []
+        headers = {"Velocity-Partitions": about.pop(0) if about else str(number)}
         if isinstance(body, pa.Table):
             sink = io.BytesIO()
             with pa.ipc.new_stream(sink, body.schema) as writer:
                 writer.write_table(body)
-            return web.Response(body=sink.getvalue(), status=status)
-        return web.json_response(body, status=status or 500)
+            return web.Response(body=sink.getvalue(), status=status, headers=headers)
+        return web.json_response(body, status=status or 500, headers=headers)
 
     async def close(self) -> None:
         """End all workers."""
@@ -521,6 +527,11 @@ async def test_sites_that_are_left_out_are_remarked_on(town: Town, capsys: pytes
     table = await asked(town, Question(path, arrow=True), None)
     assert (table.column("sku").to_pylist(), table.schema.metadata) == (["A", "B"], None)
     assert "site T is left out: site T is held" in capsys.readouterr().err
+    for worker in range(2):
+        town.answers[worker, "/x"] = [(200, {"rows": [], "not_ready": {"T": "site T is held"} if worker else {}})]
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        with pytest.raises(NotFound, match="site T is held"):
+            await api.rows(Question("/x"), None)
     town.answers[0, path] = [(200, pa.table({}).replace_schema_metadata(left_out.schema.metadata))]
     town.answers[1, path] = [(200, pa.table({}))]
     with pytest.raises(NotFound, match="site T is held"):
@@ -537,6 +548,17 @@ async def test_an_owner_that_is_gone_is_asked_for_again(town: Town) -> None:
     town.answers[0, "/api/v1/owners"] = [(200, {**known, "owners": [known["owners"][0], other]}) for other in others]
     town.answers[1, path] = [(200, coefficients("B"))]
     assert (await asked(town, Question(path, arrow=True), None)).column("sku").to_pylist() == ["A", "B"]
+
+
+@pytest.mark.parametrize("about", ["", "0", "0,1"])
+async def test_an_answer_about_other_partitions_is_not_taken_for_all(town: Town, about: str) -> None:
+    """A rebalance between the question who owns what and the others: some sites would be missing, or come twice."""
+    town.about[1] = [about]
+    for worker in range(2):
+        town.answers[worker, "/x"] = [(200, {"rows": [{"n": worker}], "not_ready": {}})]
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        assert await api.rows(Question("/x"), None) == [{"n": 0}, {"n": 1}]
+    assert town.asked.count((0, "/api/v1/owners")) == 2
 
 
 async def test_a_request_whose_answer_was_cut_off_is_not_sent_twice(town: Town) -> None:

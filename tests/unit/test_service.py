@@ -13,6 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from batcher import service
 from batcher.agenda import Agenda
+from batcher.api import PARTITIONS_HEADER, Api, naming_partitions
 from batcher.following import Position
 from batcher.holds import Holds
 from batcher.manifests import Progress
@@ -184,6 +185,25 @@ async def test_a_recalculation_waits_for_reference_data_loaded_before_it(
     town.reference.reached = {0: 6}
     with pytest.raises(NotReady, match="reference data"):
         await town.service.recalculate(None, 0, "rolling_30d", partial=False)
+
+
+async def test_answers_name_the_partitions_that_they_are_about(town: Town) -> None:
+    """Refusals, too; not where a rebalance came between."""
+    api = Api()
+    api.answer_from(town.service)
+    name = naming_partitions(api)
+
+    async def rebalanced(_: web.Request) -> web.StreamResponse:
+        town.ownership.assignment = frozenset({0})
+        return web.Response()
+
+    async def answered(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=404)
+
+    request = make_mocked_request("GET", "/")
+    assert (await name(request, answered)).headers[PARTITIONS_HEADER] == "0,1"
+    assert PARTITIONS_HEADER not in (await name(request, rebalanced)).headers
+    assert (await name(request, answered)).headers[PARTITIONS_HEADER] == "0"
 
 
 def test_an_arrow_answer_says_which_sites_it_leaves_out() -> None:
