@@ -9,7 +9,9 @@
 | 503 `not_ready` | the worker is catching up, or the site is held; the message says why |
 
 Lists have `rows`, tables have `columns`; `not_ready` names sites of this worker that are left out, and why. A client
-that asks for `application/vnd.apache.arrow.stream` gets a table as an Arrow stream.
+that asks for `application/vnd.apache.arrow.stream` gets a table as an Arrow stream, whose schema's metadata has
+`not_ready` as JSON. The header `Velocity-Partitions` names the partitions of the batches topic whose sites an answer is
+about if no site was asked for; it is missing where a rebalance came between.
 """
 
 import asyncio
@@ -18,12 +20,13 @@ from typing import Any
 
 import pyarrow as pa
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from batcher import metrics
 from batcher.database import Database
 from batcher.horizon import HORIZONS
 from batcher.objections import NotFound, NotReady
-from batcher.replies import errors_as_json, json_reply, table_reply
+from batcher.replies import Handler, errors_as_json, json_reply, table_reply
 from batcher.requests import ComputeRequest, RecalcRequest, read_body, read_horizon, read_instant, read_limit
 from batcher.runs import Run
 from batcher.service import Service
@@ -32,13 +35,14 @@ from batcher.window_list import WindowRow, list_windows
 from schemas.instants import rfc3339
 from schemas.reference import canonical_sku
 
+PARTITIONS_HEADER = "Velocity-Partitions"
 MAX_BODY_BYTES = 1 << 20
 MANY = 10_000
 
 
 def build_app(api: "Api") -> web.Application:
     """The application, without health routes."""
-    app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[naming_partitions(api), errors_as_json], client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/api/v1/velocity/compute", api.compute)
     app.router.add_post("/api/v1/recalc", api.recalc)
     app.router.add_get("/api/v1/owners", api.owners)
@@ -52,6 +56,20 @@ def build_app(api: "Api") -> web.Application:
     return app
 
 
+def naming_partitions(api: "Api") -> Middleware:
+    """Lets every answer say which partitions it is about: who asks all workers sees whether one is missing."""
+
+    @web.middleware
+    async def name_partitions(request: web.Request, handler: Handler) -> web.StreamResponse:
+        before = api.assignment
+        answer = await handler(request)
+        if before == api.assignment:
+            answer.headers[PARTITIONS_HEADER] = ",".join(map(str, sorted(before)))
+        return answer
+
+    return name_partitions
+
+
 class Api:
     """A handler for each route. Until `answer_from` is called, every answer is that the worker is not ready."""
 
@@ -61,6 +79,11 @@ class Api:
     def answer_from(self, service: Service) -> None:
         """From now on there is somebody to ask."""
         self._answers = service
+
+    @property
+    def assignment(self) -> frozenset[int]:
+        """The partitions whose sites answers are about."""
+        return self._answers.assignment if self._answers else frozenset()
 
     @property
     def _service(self) -> Service:
@@ -99,7 +122,7 @@ class Api:
                     raise
                 not_ready[site.site_id] = str(error)
         return await asyncio.to_thread(
-            table_reply, request, pa.concat_tables(tables) if tables else pa.table({}), not_ready=not_ready
+            table_reply, request, pa.concat_tables(tables) if tables else pa.table({}), not_ready
         )
 
     async def recalc(self, request: web.Request) -> web.Response:
@@ -174,7 +197,7 @@ class Api:
         sites, not_ready = await self._service.chosen(request.query.get("site_id"))
         tables = [await self._service.read(read, site.site_id, limit) for site in sites]
         table = pa.concat_tables(tables).slice(0, limit) if tables else pa.table({})
-        return await asyncio.to_thread(table_reply, request, table, not_ready=not_ready)
+        return await asyncio.to_thread(table_reply, request, table, not_ready)
 
 
 def _result(sku: str, row: dict[str, Any] | None) -> dict[str, Any]:

@@ -83,12 +83,3 @@ def complete_span(connection: Connection, site_id: str) -> Window | None:
     """From the start of the site's earliest complete window to the end of its latest; None without one."""
     ((start_ms, end_ms),) = _QUERIES["complete_span"].rows(connection, site_id=site_id)
     return None if start_ms is None else Window(start_ms, end_ms)
-
-
-def forget_partition(connection: Connection, topic: str, partition: int) -> None:
-    """Remove all that is known of the sites of one partition of the batches topic: as if it were never consumed."""
-    for table in ("facts", "conflicts", "complete_windows", "runs", "results"):
-        _QUERIES["forget_sites"].of_table(table).rows(connection, partition=partition)
-    for table in ("batches", "published", "published_runs", "outbox", "sites"):
-        _QUERIES["forget_partition"].of_table(table).rows(connection, partition=partition)
-    _QUERIES["forget_offset"].rows(connection, topic=topic, partition=partition)

@@ -41,14 +41,3 @@ WHERE site_id = $site_id AND end_ms > $start_ms AND start_ms < $end_ms ORDER BY 
 
 -- name: complete_span
 SELECT min(start_ms), max(end_ms) FROM complete_windows WHERE site_id = $site_id;
-
--- name: forget_sites
--- Everything of the sites of a partition; {table} has a column site_id.
-DELETE FROM {table} WHERE site_id IN (SELECT site_id FROM sites WHERE partition = $partition);
-
--- name: forget_partition
--- {table} has a column partition.
-DELETE FROM {table} WHERE partition = $partition;
-
--- name: forget_offset
-DELETE FROM offsets WHERE topic = $topic AND partition = $partition;

@@ -17,7 +17,6 @@ from batcher.velocity import Calculator
 from runtime.settings import Settings
 from schemas.records import Manifest, Window
 from schemas.reference import ReferenceRecord
-from schemas.topics import TopicRole
 from schemas.windows import SiteWindows
 
 
@@ -30,7 +29,6 @@ class Database:
     def __init__(self, file: DatabaseFile, settings: Settings, windows: SiteWindows) -> None:
         self._file = file
         self._windows = windows
-        self._batches_topic = settings.topics.name(TopicRole.BATCHES)
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
 
@@ -110,11 +108,6 @@ class Database:
         """Insert batches as one set, each once by its `batch_id`; results in the order of `loads`."""
         with self._file.writing() as connection:
             return facts.insert(connection, loads, require_known_items=self._require_known_items)
-
-    def forget_partition(self, partition: int) -> None:
-        """Remove all that is known of the sites of a partition of the batches topic, before it is consumed anew."""
-        with self._file.writing() as connection:
-            catalogue.forget_partition(connection, self._batches_topic, partition)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 

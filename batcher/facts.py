@@ -12,9 +12,10 @@ from batcher import catalogue
 from batcher.key_hash import key_hashes
 from batcher.queries import Connection, load_queries, registered
 from schemas.records import Manifest
-from schemas.sources import FIELDS, Source
+from schemas.sources import FIELDS, FieldKind, Source
 
 _QUERIES = load_queries("facts")
+_TYPES = {FieldKind.TIME: pa.int64(), FieldKind.INTEGER: pa.int64(), FieldKind.DECIMAL: pa.float64()}
 _STAGE = {
     Source.ORDERS: _QUERIES["stage_orders"],
     Source.RETURNS: _QUERIES["stage_returns"],
@@ -44,7 +45,7 @@ class Load:
     """A batch to be inserted: `rows` as `read_batch` gives them, and where its manifest stood on the batches topic.
 
     Raises:
-        BatchContradictsManifest: the manifest announces another number of rows.
+        BatchContradictsManifest: the manifest announces another number of rows, or a source that has other columns.
     """
 
     manifest: Manifest
@@ -57,6 +58,13 @@ class Load:
         if self.rows.num_rows != announced:
             raise BatchContradictsManifest(
                 f"{self.manifest.path} has {self.rows.num_rows} records; its manifest announces {announced}"
+            )
+        wanted = {field.name: _TYPES.get(field.kind, pa.string()) for field in FIELDS[self.manifest.source]}
+        found = dict(zip(self.rows.schema.names, self.rows.schema.types, strict=True))
+        if wrong := [f"{name} ({kind})" for name, kind in wanted.items() if found.get(name) != kind]:
+            raise BatchContradictsManifest(
+                f"{self.manifest.path} lacks columns of {self.manifest.source.value}: {', '.join(wrong)}; "
+                "another version of the program wrote it"
             )
 
     def numbered_rows(self, batch_no: int) -> pa.Table:

@@ -162,30 +162,32 @@ class Loader:
         """Insert a group in one transaction; where the database refuses it, batch by batch, to find the culprit."""
         self._let_go([parcel for parcel, _ in group if parcel.owned.dropped])
         ours = [(parcel, load) for parcel, load in group if not parcel.owned.dropped]
+        if not ours:
+            return
         try:
-            if ours:
-                await self._commit(ours)
+            results = await self._commit(ours)
         except (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException):
             raise  # the database is beyond use, or the worker is being stopped
-        except duckdb.Error as error:
+        except Exception as error:  # of Arrow, too: whatever a batch has in it, it holds its site and nothing else
             if len(ours) == 1:
                 self._hold(ours[0][0], error)
                 return
-            log.warning("a group of batches was refused, trying one by one", batches=len(ours), error=str(error))
+            log.warning("a group of batches was refused, trying one by one", batches=len(ours), error=repr(error))
             for one in ours:
                 await self._insert([one])
+        else:
+            loaded = [Loaded(parcel, result) for (parcel, _), result in zip(ours, results, strict=True)]
+            for one in loaded:
+                self._settle(one)
+            self._on_loaded(loaded)
 
-    async def _commit(self, group: list[tuple[Parcel, Load]]) -> None:
+    async def _commit(self, group: list[tuple[Parcel, Load]]) -> list[InsertResult]:
         taken: dict[OwnedPartition, set[int]] = {}
         for parcel, _ in group:
             taken.setdefault(parcel.owned, set()).add(parcel.announced.offset)
         offsets = {owned.number: owned.progress.next_offset(besides=found) for owned, found in taken.items()}
         loads = [load for _, load in group]
-        results = await self._bench.database.write(insert_and_advance, loads, self._bench.batches_topic, offsets)
-        loaded = [Loaded(parcel, result) for (parcel, _), result in zip(group, results, strict=True)]
-        for one in loaded:
-            self._settle(one)
-        self._on_loaded(loaded)
+        return await self._bench.database.write(insert_and_advance, loads, self._bench.batches_topic, offsets)
 
     def _settle(self, one: Loaded) -> None:
         parcel, manifest = one.parcel, one.parcel.announced.manifest

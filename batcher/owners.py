@@ -52,7 +52,7 @@ def describe_members(kafka: KafkaSettings) -> list[Member]:
 
 
 async def sites_of(member: Member) -> set[str]:
-    """The sites that another worker has, by its API.
+    """The sites that another worker has, those that are not ready included, by its API.
 
     Raises:
         aiohttp.ClientError, TimeoutError: it does not answer, or is not ready.
@@ -62,7 +62,8 @@ async def sites_of(member: Member) -> set[str]:
         aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
         session.get(f"{member.url}/api/v1/sites") as answer,
     ):
-        return {row["site_id"] for row in (await answer.json())["rows"]}
+        found = await answer.json()
+        return {row["site_id"] for row in found["rows"]}.union(found["not_ready"])
 
 
 class Owners:

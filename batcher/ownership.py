@@ -26,10 +26,14 @@ LONGEST_BACKOFF_S = 15.0
 
 
 class Ownership:
-    """The partitions that are ours now, by number. `on_dropped` hears of those that are no longer."""
+    """The partitions that are ours now, by number. `on_dropped` hears of those that are no longer.
+
+    `assignment` are those that the group gave us: one that is not among `partitions` is being taken over.
+    """
 
     def __init__(self, bench: Workbench, loader: Loader, on_dropped: Callable[[Collection[int]], None]) -> None:
         self.partitions: dict[int, OwnedPartition] = {}
+        self.assignment: frozenset[int] = frozenset()
         self._bench, self._loader, self._on_dropped = bench, loader, on_dropped
         self._epoch = 0  # of the assignment; work begun under another is void
         self._group: asyncio.TaskGroup | None = None
@@ -58,6 +62,7 @@ class Ownership:
     async def revoked(self) -> None:
         """A rebalance begins: let go of everything."""
         self._epoch += 1
+        self.assignment = frozenset()
         self._bench.health.raise_reason("group", "the group is assigning partitions")
         for task in self._tasks:
             task.cancel()
@@ -69,6 +74,7 @@ class Ownership:
         await self.revoked()
         log.info("partitions assigned", partitions=sorted(numbers))
         self._bench.health.clear("group")
+        self.assignment = frozenset(numbers)
         if numbers:
             self._start(self._take_over(set(numbers), self._epoch))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import RecordMetadata
 
 from batcher.outbox import OutboxRow
@@ -91,7 +91,7 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.abort_transaction()
-        except (KafkaError, TimeoutError) as error:
+        except Exception as error:  # of the producer's state, too, where its own task has ended
             raise PublisherLost(f"{cause!r}, and the abort failed: {error!r}", fenced=_is_fence(error)) from error
 
 

@@ -34,7 +34,7 @@ class ReferenceFeed:
     def __init__(self, bench: Workbench, on_change: Callable[[frozenset[str]], None]) -> None:
         self.position = Position()
         self._bench, self._on_change = bench, on_change
-        self._topic = bench.settings.topics.name(TopicRole.REFERENCE)
+        self.topic = bench.settings.topics.name(TopicRole.REFERENCE)
 
     async def run(self) -> None:
         """Follow for ever.
@@ -55,24 +55,24 @@ class ReferenceFeed:
 
     def _refused(self, why: str) -> TopicRefused:
         return TopicRefused(
-            f"{self._topic} {why}: it was truncated or recreated. Restore it, or load the reference data anew and "
+            f"{self.topic} {why}: it was truncated or recreated. Restore it, or load the reference data anew and "
             "rebuild this worker: stop it and move its database file away."
         )
 
     async def _follow(self) -> None:
-        found = await asyncio.to_thread(topic_id, self._bench.settings.kafka, self._topic)
-        if await self._bench.database.write(known_topic_id, self._topic, found) != found:
+        found = await asyncio.to_thread(topic_id, self._bench.settings.kafka, self.topic)
+        if await self._bench.database.write(known_topic_id, self.topic, found) != found:
             raise self._refused("is another topic than the one that was read")
         offsets = await self._bench.database.read(Database.offsets)
-        starts = {partition: offset for (topic, partition), offset in offsets.items() if topic == self._topic}
-        async for news in follow(self._bench.settings.kafka, self._topic, starts, self.position):
+        starts = {partition: offset for (topic, partition), offset in offsets.items() if topic == self.topic}
+        async for news in follow(self._bench.settings.kafka, self.topic, starts, self.position):
             if news.records:
                 await self._apply(news)
             self._bench.health.clear("reference")
 
     async def _apply(self, news: News) -> None:
         records = [decoded for record in news.records if (decoded := self._decode(record)) is not None]
-        change = await self._bench.database.write(apply_and_advance, records, self._topic, news.positions)
+        change = await self._bench.database.write(apply_and_advance, records, self.topic, news.positions)
         log.info("reference data", records=len(records), changed=change.rows)
         if change.rows:
             self._on_change(change.sites)
@@ -83,7 +83,7 @@ class ReferenceFeed:
         Raises:
             ReferenceMalformed: it is none.
         """
-        where = f"{self._topic}/{record.partition}/{record.offset}"
+        where = f"{self.topic}/{record.partition}/{record.offset}"
         if record.value is None:
             log.warning("a tombstone among reference data is left aside", at=where, key=record.key)
             return None

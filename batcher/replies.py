@@ -1,7 +1,7 @@
 """Replies of the API: JSON, Arrow, and errors as JSON."""
 
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -25,13 +25,15 @@ def json_reply(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=_ENCODER.encode(body), status=status, content_type="application/json")
 
 
-def table_reply(request: web.Request, table: pa.Table, **beside: Any) -> web.Response:
-    """A table: its columns as JSON with what stands beside them, or, if the client asks for it, an Arrow stream."""
+def table_reply(request: web.Request, table: pa.Table, not_ready: Mapping[str, str]) -> web.Response:
+    """A table, and why sites are left out of it: its columns as JSON, or, if the client asks for it, an Arrow stream
+    with the sites in its schema's metadata."""
     if ARROW_STREAM not in request.headers.get("Accept", ""):
-        return json_reply({"columns": table.to_pydict(), **beside})
+        return json_reply({"columns": table.to_pydict(), "not_ready": not_ready})
+    said = table.replace_schema_metadata({"not_ready": _ENCODER.encode(not_ready)})
     sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
+    with pa.ipc.new_stream(sink, said.schema) as writer:
+        writer.write_table(said)
     return web.Response(body=sink.getvalue(), content_type=ARROW_STREAM)
 
 

@@ -62,34 +62,43 @@ class Service:
             raise NotFound(f"no batch has named site {site_id}")
         return site
 
+    @property
+    def assignment(self) -> frozenset[int]:
+        """The partitions that the group has assigned to this worker."""
+        return self._parts.ownership.assignment
+
     def sites(self) -> tuple[list[Site], dict[str, str]]:
         """Our sites that are ready, and why others are not.
 
         Raises:
             NotReady: a partition of ours is still catching up: which sites there are is not known.
         """
-        partitions = self._parts.ownership.partitions
-        if not partitions:
+        ownership = self._parts.ownership
+        if not ownership.assignment:
             raise NotReady("this worker owns no partition at the moment")
-        for owned in partitions.values():
-            if not owned.ready:
-                raise NotReady(self._catching_up(owned.number))
-        ours = self._agenda.book.of(partitions)
-        reasons = {site.site_id: reason for site in ours if (reason := self._why_not_ready(site.site_id))}
+        for number in sorted(ownership.assignment):
+            owned = ownership.partitions.get(number)
+            if owned is None or not owned.ready:
+                raise NotReady(self._catching_up(number))
+        ours = self._agenda.book.of(ownership.partitions)
+        known = self._parts.loader.holds.sites.union(site.site_id for site in ours)
+        reasons = {site_id: reason for site_id in sorted(known) if (reason := self._why_not_ready(site_id))}
         return [site for site in ours if site.site_id not in reasons], reasons
 
     async def only_site(self) -> str:
         """The site, where there is but one in all of the group.
 
         Raises:
-            NotReady: not all workers say which sites they have.
+            NotReady: a partition is owned by nobody, or not all workers say which sites they have.
             NotFound: there is none.
             Ambiguous: there are several.
         """
-        mine = {site.site_id for site in self._agenda.book.of(self._parts.ownership.partitions)}
-        others = [member for member in await self.members() if member.partitions and member.url != self._url]
+        owners = [member for member in await self.members() if member.partitions]
+        unowned = set(range(self.partitions)).difference(*(owner.partitions for owner in owners))
+        if unowned:
+            raise NotReady(f"partitions {sorted(unowned)} of {self.batches_topic} are owned by no batch worker yet")
         try:
-            found = sorted(mine.union(*[await sites_of(member) for member in others]))
+            found = sorted(set().union(*[await self._names_of(owner) for owner in owners]))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NotReady(f"another worker does not say which sites it has: {error!r}") from error
         if not found:
@@ -97,6 +106,12 @@ class Service:
         if len(found) > 1:
             raise Ambiguous(found)
         return found[0]
+
+    async def _names_of(self, owner: Member) -> set[str]:
+        if owner.url != self._url:
+            return await sites_of(owner)
+        sites, not_ready = self.sites()
+        return {site.site_id for site in sites}.union(not_ready)
 
     async def chosen(self, site_id: str | None) -> tuple[list[Site], dict[str, str]]:
         """The one site, or all of ours; see `site` and `sites`."""
@@ -130,12 +145,12 @@ class Service:
             return self._catching_up(self._bench.home_of(site_id))
         if owned.progress.next_offset_of(site_id) < owned.end:
             return self._parts.loader.holds.reason(site_id) or f"site {site_id} is catching up"
-        return None
+        return None if self._agenda.book.get(site_id) else self._parts.loader.holds.reason(site_id)
 
     def _catching_up(self, number: int) -> str:
         owned = self._parts.ownership.partitions.get(number)
-        left = f", {owned.remaining} offsets to go" if owned else ""
-        return f"partition {number} of {self._bench.batches_topic} is catching up{left}"
+        how = f"catching up, {owned.remaining} offsets to go" if owned else "being taken over"
+        return f"partition {number} of {self._bench.batches_topic} is {how}"
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -191,21 +206,22 @@ class Service:
         return IncompleteSite(site.site_id, name, until)
 
     async def _up_to_date(self) -> None:
-        """Take everything that was announced before now, so that who has drained finds it here.
+        """Take everything that was announced before now, so that who has drained, or loaded reference data, finds it.
 
         Raises:
             NotReady: it does not come in time.
         """
-        kafka, frontiers = self._bench.settings.kafka, self._parts.frontiers
+        kafka, frontiers, reference = self._bench.settings.kafka, self._parts.frontiers, self._parts.reference
         try:
             said = await end_offsets(kafka, frontiers.topic)
             announced = await end_offsets(kafka, self._bench.batches_topic)
+            loaded = await end_offsets(kafka, reference.topic)
         except (KafkaError, KafkaException, OSError) as error:
             raise NotReady(f"the brokers do not say what was announced: {error!r}") from error
         deadline = time.monotonic() + SYNC_S
-        while frontiers.position.is_behind(said) or self._is_behind(announced):
+        while frontiers.position.is_behind(said) or self._is_behind(announced) or reference.position.is_behind(loaded):
             if time.monotonic() > deadline:
-                raise NotReady(f"batches that were announced have not been taken within {SYNC_S:.0f} s")
+                raise NotReady(f"not all batches and reference data of before have been taken within {SYNC_S:.0f} s")
             await asyncio.sleep(0.05)
         await self._recalculation.settle()
 

@@ -83,12 +83,22 @@ class PartitionAudit:
         if self.part.log is not None and self.part.log.start > frontier.committed and still_open:
             self.notes.append(f"{self.part.key}: open windows began before the retained part and were not compared")
             return
-        expired = max(0, frontier.counts.dead - self._ledger.claimed(Claim.DEAD_LETTER))
         unread = sum(announced.manifest.record_count for announced in self._unread)
+        expired = self._expired(len(left) - still_open - unread)
         if len(left) == still_open + expired + unread and (expired or unread or self._is_open(left)):
             return
         ranges = [(a.manifest.first_offset, a.manifest.last_offset) for a in self._unread]
         self._name_lost(outside(left, ranges), still_open + expired, len(left) - still_open - expired - unread)
+
+    def _expired(self, surplus: int) -> int:
+        """How many dead letters that have expired are among the offsets that the source still delivers.
+
+        All, unless the source has removed offsets, too: then as many as are left over, up to all.
+        """
+        expired = max(0, self.part.frontier.counts.dead - self._ledger.claimed(Claim.DEAD_LETTER))
+        if self.part.log is None or self.part.log.start == 0:
+            return expired
+        return min(expired, max(0, surplus))
 
     def _is_open(self, left: Offsets) -> bool:
         return offsets_hash(left) == self._open_hash

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from runtime.refusals import Refusal
 from runtime.settings import Settings
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
+PARTITIONS_HEADER = "Velocity-Partitions"
 PATIENCE_S = 60.0  # a worker that catches up, or a site that changes hands
 AGAIN_S = 0.5
 REQUEST_S = 600.0  # a recalculation may take long
@@ -29,6 +30,13 @@ class Incomplete(Refusal):
 
 class NotFound(CommandFailed):
     """The workers have no such thing."""
+
+
+class _OwnerGone(CommandFailed):
+    """A worker that others named does not answer; it is safe to ask again once they have noticed."""
+
+
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,7 @@ class BatchApi:
             Incomplete: the instant is not complete.
             UsageError: the request is wrong.
         """
-        urls = [self._base] if site is not None else await self._owners()
-        answers = await asyncio.gather(*(self._answer(url, question) for url in urls), return_exceptions=True)
+        answers = await self._answers(question, site)
         found = [answer for answer in answers if isinstance(answer, bytes)]
         faults = [answer for answer in answers if isinstance(answer, BaseException)]
         fault = next((fault for fault in faults if not found or not isinstance(fault, NotFound)), None)
@@ -85,35 +92,63 @@ class BatchApi:
         return found
 
     async def rows(self, question: Question, site: str | None) -> list[dict[str, Any]]:
-        """The rows of a list or table from all who were asked; sites that are left out are remarked on."""
-        rows: list[dict[str, Any]] = []
+        """The rows of a list or table from all who were asked; sites that are left out are remarked on.
+
+        Raises:
+            NotFound: sites were left out and nothing is left; says why.
+        """
+        rows, left_out = list[dict[str, Any]](), dict[str, str]()
         for answer in await self.ask(question, site):
             content = msgspec.json.decode(answer)
             rows += content.get("rows") or _rows_of(content.get("columns", {}))
-            for name, reason in content.get("not_ready", {}).items():
-                screen.remark(f"site {name} is left out: {reason}", style="yellow")
+            left_out |= content.get("not_ready", {})
+        if left_out and not rows:
+            raise NotFound("; ".join(left_out.values()))
+        _remark_on(left_out)
         return rows
 
     async def table(self, question: Question, site: str | None) -> pa.Table:
-        """A table with its exact types, sorted by site and SKU."""
+        """A table with its exact types, sorted by site and SKU; sites that are left out are remarked on.
+
+        Raises:
+            NotFound: nothing is left; says why.
+        """
         tables = [pa.ipc.open_stream(answer).read_all() for answer in await self.ask(question, site)]
-        filled = [table for table in tables if table.num_columns]
+        left_out = {name: why for table in tables for name, why in _not_ready_of(table).items()}
+        filled = [table.replace_schema_metadata(None) for table in tables if table.num_columns]
         if not filled:
-            raise NotFound("there are no sites yet: no window has been closed")
+            raise NotFound("; ".join(left_out.values()) or "there are no sites yet: no window has been closed")
+        _remark_on(left_out)
         return pa.concat_tables(filled).sort_by([("site_id", "ascending"), ("sku", "ascending")])
 
-    async def _owners(self) -> Sequence[str]:
-        """The addresses of all workers that own sites, once every partition is owned."""
+    async def _answers(self, question: Question, site: str | None) -> list[bytes | BaseException]:
+        """What those who were asked say; asked again from the start where an owner is not what it was a moment ago."""
         while True:
-            known = msgspec.json.decode(await self._answer(self._base, Question("/api/v1/owners")))
+            urls, wanted = ([self._base], []) if site is not None else await self._owners()
+            found: list[int] = []
+            asked = (self._answer(url, question, found) for url in urls)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            gone = next((answer for answer in answers if isinstance(answer, _OwnerGone)), None)
+            if gone is None and (site is not None or sorted(found) == wanted):
+                return answers
+            await self._wait(str(gone or "partitions have changed hands while their owners were asked"))
+
+    async def _owners(self) -> tuple[list[str], list[int]]:
+        """The addresses of all workers that own partitions, and all partitions, once every one is owned."""
+        while True:
+            known = msgspec.json.decode(await self._answer(self._base, Question("/api/v1/owners"), []))
             if not known["unowned"]:
-                return [owner["url"] for owner in known["owners"] if owner["partitions"]]
+                urls = [owner["url"] for owner in known["owners"] if owner["partitions"]]
+                return urls, list(range(known["partitions"]))
             await self._wait(f"partitions {known['unowned']} of {known['topic']} are owned by no batch worker yet")
 
-    async def _answer(self, url: str, question: Question) -> bytes:
+    async def _answer(self, url: str, question: Question, about: list[int]) -> bytes:
+        """The answer of a worker, or of the one that it names; the partitions that it is about are added to `about`."""
         moves = 0
         while True:
-            status, body = await self._send(url, question)
+            status, body, partitions = await self._send(url, question)
+            if status not in (421, 503):
+                about += partitions
             if status == 200:
                 return body
             fault = _fault(body)
@@ -125,7 +160,7 @@ class BatchApi:
             else:
                 raise _error(status, fault)
 
-    async def _send(self, url: str, question: Question) -> tuple[int, bytes]:
+    async def _send(self, url: str, question: Question) -> tuple[int, bytes, list[int]]:
         if self._session is None:
             raise RuntimeError("the client is not open")
         params = {name: value for name, value in question.params.items() if value is not None}
@@ -135,11 +170,14 @@ class BatchApi:
             async with self._session.request(
                 question.method, target, params=params, json=question.body, headers=headers
             ) as answer:
-                return answer.status, await answer.read()
+                named = answer.headers.get(PARTITIONS_HEADER, "")
+                return answer.status, await answer.read(), [int(number) for number in named.split(",") if number]
         except (aiohttp.ClientError, TimeoutError) as error:
+            nobody = f"no batch worker answers at {url} ({type(error).__name__})"
+            if url != self._base and (question.body is None or isinstance(error, _NOT_SENT)):
+                raise _OwnerGone(f"{nobody}, which should own what was asked for") from error
             raise CommandFailed(
-                f"no batch worker answers at {url} ({type(error).__name__}): is one running there? VELOCITY_API__URL "
-                "says where, `velocity batch` starts one"
+                f"{nobody}: is one running there? VELOCITY_API__URL says where, `velocity batch` starts one"
             ) from error
 
     async def _wait(self, reason: str) -> None:
@@ -150,6 +188,15 @@ class BatchApi:
             self._said.add(reason)
             screen.remark(f"waiting: {reason}")
         await asyncio.sleep(AGAIN_S)
+
+
+def _not_ready_of(table: pa.Table) -> dict[str, str]:
+    return msgspec.json.decode((table.schema.metadata or {}).get(b"not_ready", b"{}"))
+
+
+def _remark_on(left_out: Mapping[str, str]) -> None:
+    for name, reason in left_out.items():
+        screen.remark(f"site {name} is left out: {reason}", style="yellow")
 
 
 def _rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

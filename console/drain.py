@@ -5,13 +5,13 @@ One drain at a time: a fixed transactional id fences a second one, and an unfini
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from time import time_ns
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 from msgspec import structs
 
 from console import screen
@@ -33,6 +33,7 @@ from schemas.topics import TopicRole
 
 NAMED_AT_MOST = 5
 BATCH_POLL_S = 0.3
+SETTLE_S = 20.0  # for a transaction in hand, once it is time to give up
 
 
 class DrainUnderWay(Refusal):
@@ -188,7 +189,15 @@ class _Drain:
         return ControlRecord(id=self._id, phase=phase, at=_now(), **fields)  # type: ignore[arg-type]
 
     async def _write(self, *records: ControlRecord | AuditEntry) -> None:
-        """All of them or none."""
+        """All of them or none. An interruption waits until they are settled: the producer writes no others before."""
+        writing = asyncio.create_task(self._commit(records))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing], timeout=SETTLE_S)
+            raise
+
+    async def _commit(self, records: Sequence[ControlRecord | AuditEntry]) -> None:
         topics = self._settings.topics
         async with self._producer.transaction():
             for record in records:
@@ -204,8 +213,9 @@ class _Drain:
     async def _withdraw(self) -> None:
         """So that the workers forget the request, and the next drain is not refused."""
         try:
-            await self._finish("withdrawn", stop=False)
-        except KafkaError as error:
+            async with asyncio.timeout(SETTLE_S):
+                await self._finish("withdrawn", stop=False)
+        except Exception as error:  # of the producer's state, too: an earlier transaction may still be open
             screen.remark(f"could not withdraw drain {self._id} ({error!r}): the next one needs --replace", "yellow")
 
 

@@ -8,10 +8,10 @@ import msgspec
 
 from console.dead_letters import LetterFilter, read_letters, replayed_ids
 from console.screen import Cell
-from console.times import instant_text
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter
 from schemas.errors import MEANINGS
+from schemas.instants import rfc3339
 
 VALUE_SHOWN = 60
 HEX_SHOWN = 1_024
@@ -56,7 +56,7 @@ def table_row(listed: Listed) -> tuple[Cell, ...]:
         letter.id,
         letter.error_class.value,
         letter.path,
-        instant_text(letter.timestamp),
+        rfc3339(letter.timestamp),
         letter.attempts,
         listed.replayed,
         letter.message,
@@ -80,11 +80,11 @@ def json_details(letter: DeadLetter) -> dict[str, object]:
         "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,
-        "timestamp": instant_text(letter.timestamp),
+        "timestamp": rfc3339(letter.timestamp),
         "key": None if letter.key is None else letter.key.decode("utf-8", "replace"),
         "attempts": letter.attempts,
         "root": letter.root,
-        "first_failed_at": instant_text(letter.first_failed_at),
+        "first_failed_at": rfc3339(letter.first_failed_at),
         "pipeline_version": letter.pipeline_version,
         "headers": [[name, data.decode("utf-8", "replace")] for name, data in letter.headers],
         "value": None if letter.value is None else letter.value.decode("utf-8", "replace"),
@@ -97,9 +97,9 @@ def details(letter: DeadLetter) -> Iterator[str]:
     yield f"  {letter.message}"
     yield f"  ({MEANINGS[letter.error_class]})"
     yield ""
-    yield f"  arrived     {instant_text(letter.timestamp)} (Kafka timestamp)"
+    yield f"  arrived     {rfc3339(letter.timestamp)} (Kafka timestamp)"
     yield f"  key         {_excerpt(letter.key) if letter.key is not None else '(null)'}"
-    yield f"  attempts    {letter.attempts}, first failed {instant_text(letter.first_failed_at)}, root {letter.root}"
+    yield f"  attempts    {letter.attempts}, first failed {rfc3339(letter.first_failed_at)}, root {letter.root}"
     yield f"  stage       {letter.stage}, pipeline {letter.pipeline_version}"
     for name, data in letter.headers:
         yield f"  header      {name}: {_excerpt(data)}"

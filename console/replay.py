@@ -97,6 +97,7 @@ class _Replay:
                     if letter.topic not in self._sources:
                         self._result.elsewhere += 1
                         continue
+                    done.add(letter.id)  # one that stands twice in the topic is sent once
                     waiting.append(letter)
                     size += len(letter.value or b"")
                     if len(waiting) >= PER_TRANSACTION or size >= BYTES_PER_TRANSACTION:

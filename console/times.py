@@ -1,9 +1,9 @@
-"""Times as people write and read them: ISO 8601 durations, RFC 3339 instants. UTC milliseconds inside."""
+"""Times in options: ISO 8601 durations, RFC 3339 instants; what is none is named with its option."""
 
 from datetime import timedelta
 
 from console.errors import UsageError
-from schemas.instants import parse_rfc3339, rfc3339
+from schemas.instants import parse_rfc3339
 
 
 def parse_duration(option: str, text: str) -> timedelta:
@@ -35,8 +35,3 @@ def parse_instant(option: str, text: str) -> int:
         raise UsageError(
             f"{option} {text!r}: write an instant with its offset, such as 2011-06-01T00:00:00+01:00"
         ) from None
-
-
-def instant_text(at_ms: int | None) -> str:
-    """An instant as RFC 3339 in UTC; empty for None."""
-    return "" if at_ms is None else rfc3339(at_ms)

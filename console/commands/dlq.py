@@ -1,70 +1,24 @@
 """`velocity dlq`: dead letters found, understood, and sent back."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from console import screen
 from console.commands import Commands, Json, settings_of
+from console.commands.letter_options import LetterOptions, filtered
 from console.errors import CommandFailed, UsageError
 from schemas.errors import ErrorClass
-from schemas.sources import Source
-
-if TYPE_CHECKING:
-    from console.dead_letters import LetterFilter
-    from runtime.settings import Settings
 
 app = Commands(help="Dead letters: found, understood, sent back.")
 
-Classes = Annotated[list[ErrorClass] | None, typer.Option("--class", help="Only of this error class; may be repeated.")]
-Ids = Annotated[
-    list[str] | None, typer.Option("--id", metavar="ID", help="Only this one: topic/partition/offset; repeatable.")
-]
-OfSource = Annotated[Source | None, typer.Option("--source", help="Only of this source.")]
-Site = Annotated[str | None, typer.Option("--site", help="Only of this site, where the value can be read.")]
-Sku = Annotated[str | None, typer.Option("--sku", help="Only of this SKU, as it was sent.")]
-Text = Annotated[str | None, typer.Option("--text", help="Only with this text in the value or the message.")]
-Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only of records from this instant on (RFC 3339).")]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only of records before this instant.")]
-
-
-def _filter(
-    settings: "Settings",
-    ids: list[str] | None = None,
-    classes: list[ErrorClass] | None = None,
-    source: Source | None = None,
-    site: str | None = None,
-    sku: str | None = None,
-    text: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-) -> "LetterFilter":
-    from console.dead_letters import LetterFilter
-    from console.times import parse_instant
-
-    return LetterFilter(
-        ids=frozenset(ids or ()),
-        classes=frozenset(classes or ()),
-        topic=settings.topics.source_topic(source) if source else None,
-        since=parse_instant("--since", since) if since else None,
-        until=parse_instant("--until", until) if until else None,
-        site=site,
-        sku=sku,
-        text=text,
-    )
-
 
 @app.command("list")
+@filtered
 def list_letters(
     ctx: typer.Context,
-    classes: Classes = None,
-    source: OfSource = None,
-    site: Site = None,
-    sku: Sku = None,
-    text: Text = None,
-    since: Since = None,
-    until: Until = None,
+    letters: LetterOptions,
     waiting: Annotated[bool, typer.Option("--waiting", help="Only those that were not replayed yet.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
     json: Json = False,
@@ -79,8 +33,7 @@ def list_letters(
     from console.letter_views import json_row, newest, table_row
 
     settings = settings_of(ctx, with_topics=True)
-    wanted = _filter(settings, None, classes, source, site, sku, text, since, until)
-    found = asyncio.run(newest(settings, wanted, limit, waiting_only=waiting))
+    found = asyncio.run(newest(settings, letters.filter(settings), limit, waiting_only=waiting))
     if json:
         screen.say_json([json_row(listed) for listed in found.rows])
         return
@@ -119,12 +72,10 @@ def show(
 
 
 @app.command()
+@filtered
 def stats(
     ctx: typer.Context,
-    source: OfSource = None,
-    site: Site = None,
-    since: Since = None,
-    until: Until = None,
+    letters: LetterOptions,
     json: Json = False,
 ) -> None:
     """Count dead letters by class. `waiting` ones were not replayed yet.
@@ -137,8 +88,7 @@ def stats(
     from schemas.errors import MEANINGS
 
     settings = settings_of(ctx, with_topics=True)
-    wanted = _filter(settings, source=source, site=site, since=since, until=until)
-    found = asyncio.run(letter_stats(settings, wanted))
+    found = asyncio.run(letter_stats(settings, letters.filter(settings)))
     if json:
         screen.say_json(found.as_json())
         return
@@ -152,16 +102,10 @@ def stats(
 
 
 @app.command()
+@filtered
 def replay(
     ctx: typer.Context,
-    classes: Classes = None,
-    ids: Ids = None,
-    source: OfSource = None,
-    site: Site = None,
-    sku: Sku = None,
-    text: Text = None,
-    since: Since = None,
-    until: Until = None,
+    letters: LetterOptions,
     why: Annotated[str, typer.Option(help="The reason, for the audit log.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be sent.")] = False,
     json: Json = False,
@@ -178,11 +122,10 @@ def replay(
     """
     from console.replay import replay as send_back
 
-    if not classes and not ids:
+    if not letters.classes and not letters.ids:
         raise UsageError("say which: --class CLASS or --id ID")
     settings = settings_of(ctx, with_topics=True)
-    wanted = _filter(settings, ids, classes, source, site, sku, text, since, until)
-    result = asyncio.run(send_back(settings, wanted, why=why, dry_run=dry_run))
+    result = asyncio.run(send_back(settings, letters.filter(settings), why=why, dry_run=dry_run))
     if json:
         screen.say_json(result)
     else:

@@ -36,12 +36,13 @@ def drain(
     """
     from console.drain import DrainOptions
     from console.drain import drain as run_drain
-    from console.times import instant_text, parse_duration
+    from console.times import parse_duration
+    from schemas.instants import rfc3339
 
     options = DrainOptions(stop, parse_duration("--timeout", timeout) if timeout else None, not no_batch_wait, replace)
     drained = asyncio.run(run_drain(settings_of(ctx), options))
     if json:
         screen.say_json(drained)
         return
-    where = "no window was open" if drained.closed_to is None else f"closed up to {instant_text(drained.closed_to)}"
+    where = "no window was open" if drained.closed_to is None else f"closed up to {rfc3339(drained.closed_to)}"
     screen.say(f"drained {drained.partitions} source partitions; {where}{'; the workers stop' if stop else ''}")

@@ -43,9 +43,10 @@ def recalc(
     import msgspec
 
     from console.client import BatchApi, Question
-    from console.times import instant_text, parse_instant
+    from console.times import parse_instant
+    from schemas.instants import rfc3339
 
-    instant = instant_text(parse_instant("--as-of", as_of))
+    instant = rfc3339(parse_instant("--as-of", as_of))
     body = {"as_of": instant, "site_id": site, "horizon": horizon, "partial": partial}
 
     async def run(settings: "Settings") -> list[dict[str, Any]]:
@@ -104,9 +105,10 @@ def coefficients(
 
 async def _fetch(settings: "Settings", as_of: str | None, site: str | None, horizon: str) -> "pa.Table":
     from console.client import BatchApi, Question
-    from console.times import instant_text, parse_instant
+    from console.times import parse_instant
+    from schemas.instants import rfc3339
 
-    instant = instant_text(parse_instant("--as-of", as_of)) if as_of else None
+    instant = rfc3339(parse_instant("--as-of", as_of)) if as_of else None
     params = {"as_of": instant, "site_id": site, "horizon": horizon}
     async with BatchApi(settings) as api:
         return await api.table(Question("/api/v1/coefficients", params, arrow=True), site)

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from msgspec import structs
@@ -26,6 +27,7 @@ from typer.testing import CliRunner
 from console.client import BatchApi, Incomplete, NotFound, Question
 from console.configuration import load_settings
 from console.drain import Drained, DrainOptions, DrainUnderWay, drain
+from console.drain_steps import unfinished
 from console.errors import CommandFailed, UsageError
 from console.main import app, report
 from runtime.connections import admin_client, partition_of
@@ -340,6 +342,15 @@ def test_a_second_drain_is_refused_until_it_is_told_to_replace(workers: Workers)
     assert replacing.result(timeout=20).id == request.id
 
 
+@pytest.fixture
+def ctrl_c_counts() -> Iterator[None]:
+    """What is started takes SIGINT as in a terminal: a shell lets what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_an_interrupted_drain_withdraws_its_request(workers: Workers) -> None:
     """Ctrl-C while it waits: exit 130, and the request is done without having stopped anybody."""
     command = [*RUN, "drain", "--stop"]
@@ -351,6 +362,27 @@ def test_an_interrupted_drain_withdraws_its_request(workers: Workers) -> None:
     assert b"Traceback" not in said
     done = workers.control()[-1]
     assert (done.id, done.phase, done.stop) == (request.id, "done", False)
+
+
+@pytest.mark.parametrize("step", ["begin_transaction", "send_and_wait", "commit_transaction"])
+async def test_an_interruption_in_the_midst_of_the_request_withdraws_it(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """At whichever step of its transaction Ctrl-C comes: the producer ends that one before it writes the withdrawal."""
+    draining = asyncio.create_task(drain(workers.settings, DrainOptions(stop=True)))
+    uninterrupted = getattr(AIOKafkaProducer, step)
+
+    async def interrupted(*arguments: Any, **named: Any) -> Any:
+        if not draining.cancelling():
+            asyncio.get_running_loop().call_soon(draining.cancel)
+        return await uninterrupted(*arguments, **named)
+
+    monkeypatch.setattr(AIOKafkaProducer, step, interrupted)
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    records = await asyncio.to_thread(workers.control)
+    assert [(record.phase, record.stop) for record in records][-1:] == [("done", False)]
+    assert not unfinished(records)
 
 
 # -- self-check --------------------------------------------------------------------------------------------------------
@@ -383,12 +415,19 @@ def test_commands_say_which_topics_are_missing(world: PipelineWorld, command: tu
 # -- asking the batch workers ------------------------------------------------------------------------------------------
 
 
+CUT_OFF = (0, "the connection ends instead of an answer")
+
+
 class Town:
-    """Batch workers as the command line sees them: answers by worker and path, each list used up one by one."""
+    """Batch workers as the command line sees them: answers by worker and path, each list used up one by one.
+
+    Answers are about the partition of the worker's number, unless `about` says otherwise.
+    """
 
     def __init__(self) -> None:
         self.urls: list[str] = []
         self.answers: dict[tuple[int, str], list[tuple[int, Any]]] = {}
+        self.about: dict[int, list[str]] = {}
         self.asked: list[tuple[int, str]] = []
         self._runners: list[web.AppRunner] = []
 
@@ -408,12 +447,16 @@ class Town:
         self.asked.append((number, request.path))
         found = self.answers[number, request.path]
         status, body = found.pop(0) if len(found) > 1 else found[0]
+        if (status, body) == CUT_OFF and request.transport:
+            request.transport.close()
+        about = self.about.get(number, []) if request.path != "/api/v1/owners" else []
+        headers = {"Velocity-Partitions": about.pop(0) if about else str(number)}
         if isinstance(body, pa.Table):
             sink = io.BytesIO()
             with pa.ipc.new_stream(sink, body.schema) as writer:
                 writer.write_table(body)
-            return web.Response(body=sink.getvalue(), status=status)
-        return web.json_response(body, status=status)
+            return web.Response(body=sink.getvalue(), status=status, headers=headers)
+        return web.json_response(body, status=status or 500, headers=headers)
 
     async def close(self) -> None:
         """End all workers."""
@@ -473,6 +516,61 @@ async def test_partitions_that_nobody_owns_yet_are_waited_for(town: Town) -> Non
         town.answers[worker, "/x"] = [(200, {"rows": [{"n": worker}], "not_ready": {}})]
     async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
         assert await api.rows(Question("/x"), None) == [{"n": 0}, {"n": 1}]
+
+
+async def test_sites_that_are_left_out_are_remarked_on(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the table is an Arrow stream; if nothing is left, that they are is the answer, exit 1."""
+    path = "/api/v1/coefficients"
+    left_out = coefficients("A").replace_schema_metadata({"not_ready": '{"T": "site T is held"}'})
+    town.answers[0, path] = [(200, left_out)]
+    town.answers[1, path] = [(200, coefficients("B"))]
+    table = await asked(town, Question(path, arrow=True), None)
+    assert (table.column("sku").to_pylist(), table.schema.metadata) == (["A", "B"], None)
+    assert "site T is left out: site T is held" in capsys.readouterr().err
+    for worker in range(2):
+        town.answers[worker, "/x"] = [(200, {"rows": [], "not_ready": {"T": "site T is held"} if worker else {}})]
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        with pytest.raises(NotFound, match="site T is held"):
+            await api.rows(Question("/x"), None)
+    town.answers[0, path] = [(200, pa.table({}).replace_schema_metadata(left_out.schema.metadata))]
+    town.answers[1, path] = [(200, pa.table({}))]
+    with pytest.raises(NotFound, match="site T is held"):
+        await asked(town, Question(path, arrow=True), None)
+
+
+async def test_an_owner_that_is_gone_is_asked_for_again(town: Town) -> None:
+    """A dead worker stays in the group for a session: whoever is named next has the answer, or the last one says."""
+    path, dead = "/api/v1/coefficients", f"http://127.0.0.1:{free_port()}"
+    town.answers[0, path] = [(421, {"error": "wrong_owner", "message": "m", "owner": dead}), (200, coefficients("A"))]
+    assert (await asked(town, Question(path, arrow=True), "S")).num_rows == 1
+    known = town.answers[0, "/api/v1/owners"][0][1]
+    others = [{**known["owners"][1], "url": dead}, known["owners"][1]]
+    town.answers[0, "/api/v1/owners"] = [(200, {**known, "owners": [known["owners"][0], other]}) for other in others]
+    town.answers[1, path] = [(200, coefficients("B"))]
+    assert (await asked(town, Question(path, arrow=True), None)).column("sku").to_pylist() == ["A", "B"]
+
+
+@pytest.mark.parametrize("about", ["", "0", "0,1"])
+async def test_an_answer_about_other_partitions_is_not_taken_for_all(town: Town, about: str) -> None:
+    """A rebalance between the question who owns what and the others: some sites would be missing, or come twice."""
+    town.about[1] = [about]
+    for worker in range(2):
+        town.answers[worker, "/x"] = [(200, {"rows": [{"n": worker}], "not_ready": {}})]
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        assert await api.rows(Question("/x"), None) == [{"n": 0}, {"n": 1}]
+    assert town.asked.count((0, "/api/v1/owners")) == 2
+
+
+async def test_a_request_whose_answer_was_cut_off_is_not_sent_twice(town: Town) -> None:
+    """Unless it only asks: a calculation may have been made."""
+    town.answers[0, "/x"] = [(421, {"error": "wrong_owner", "message": "m", "owner": town.urls[1]})]
+    town.answers[1, "/x"] = [CUT_OFF, (200, {"rows": [{"n": 1}]})]
+    async with BatchApi(Settings(api={"url": town.urls[0]})) as api:
+        assert await api.rows(Question("/x"), "S") == [{"n": 1}]
+        town.answers[1, "/x"] = [CUT_OFF, (200, {"rows": []})]
+        with pytest.raises(CommandFailed, match="no batch worker answers at"):
+            await api.rows(Question("/x", body={}), "S")
+    assert town.asked.count((1, "/x")) == 3
 
 
 @pytest.mark.parametrize(

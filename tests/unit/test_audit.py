@@ -292,6 +292,33 @@ def test_phantoms_strays_and_wrong_windows_are_named() -> None:
     assert "2 of the 4 offsets from 3 to 6" in more.what
 
 
+@pytest.mark.parametrize("delivered", [(), (51,), (51, 52)])
+def test_the_source_may_have_removed_what_expired_dead_letters_are_of(delivered: tuple[int, ...]) -> None:
+    """Two of three letters have expired; the source begins at 50 and still delivers neither, one or both offsets."""
+    batched, log = list(range(53, 60)), SourceLog(50, 63, "t")
+    announced = place(manifest("A", batched))
+    for still_open in ((), (61, 62)):
+        counts = Counts(delivered=10 + len(still_open), batched=7, dead=3)
+        part = evidence(announced, dead=[60], still_open=still_open, position=63, counts=counts, log=log)
+        assert deep(part, [(announced[0], batched)], [*delivered, *batched, 60, *still_open]) == []
+
+
+def test_what_is_lost_is_not_taken_for_expired_dead_letters() -> None:
+    """Beyond as many as have expired an offset is lost; open windows must still be whole, and be themselves."""
+    announced, log = place(manifest("A", [53, 54])), SourceLog(50, 63, "t")
+    counts = Counts(delivered=5, batched=2, dead=1)
+    part = evidence(announced, still_open=(61, 62), position=63, counts=counts, log=log)
+    files = [(announced[0], [53, 54])]
+    (lost,) = deep(part, files, [50, 51, 53, 54, 61, 62])
+    assert (lost.offset, "offset 50 was delivered and is in no batch" in lost.what) == (50, True)
+    (fewer,) = deep(part, files, [53, 54, 61])
+    assert "count 1 records more than the source delivers" in fewer.what
+    (swapped,) = deep(part, files, [53, 54, 60, 61])
+    assert (swapped.offset, "offset 60 was delivered" in swapped.what) == (60, True)
+    (kept,) = deep(evidence(dead=[], counts=Counts(delivered=1, dead=1), position=63), [], [])
+    assert "count 1 records more" in kept.what, "the source has removed nothing, so it must still deliver that one"
+
+
 def test_nothing_is_held_against_a_source_that_is_not_retained() -> None:
     """Recreated, gone, or open windows that began before the log's start: said in a note, no problem."""
     for log in (SourceLog(0, 100, "other"), SourceLog(4, 100, "t")):

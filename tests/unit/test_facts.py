@@ -182,17 +182,3 @@ def test_equal_hashes_of_ids_do_not_make_equal_ids(monkeypatch: pytest.MonkeyPat
     assert outcome(insert(database, Source.ORDERS, order("E2", T), order("E1", T, quantity=3.0))) == (0, 1, 1)
     assert outcome(insert(database, Source.RETURNS, returned("E1", T))) == (1, 0, 0)
     assert fact_count(database) == 3
-
-
-def test_forgetting_a_partition_leaves_the_others() -> None:
-    """Before a rebuild: its sites, facts, batches and offset are gone, as if it had never been consumed."""
-    database = open_database()
-    insert(database, Source.ORDERS, order("E1", T))
-    database.insert_batch(*batch(Source.ORDERS, order("E1", T, site_id="S2"), batch_id="other"), partition=1, offset=0)
-    for partition in (0, 1):
-        database.set_offset("velocity.batches.v1", partition, 1)
-    database.forget_partition(0)
-    assert database.sites() == {"S2": 1}
-    assert database.offsets() == {("velocity.batches.v1", 1): 1}
-    assert database.batches().column("batch_id").to_pylist() == ["other"]
-    assert outcome(insert(database, Source.ORDERS, order("E1", T))) == (1, 0, 0)

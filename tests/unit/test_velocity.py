@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from hand_made import Event, batch, counted, open_database, order, returned
 
+from batcher import velocity
 from batcher.database import Database
+from batcher.horizon import Horizon
 from schemas.coefficients import COLUMNS
 from schemas.instants import parse_rfc3339, rfc3339
 from schemas.records import Window
@@ -342,6 +344,29 @@ def test_whatever_decides_the_results_is_in_the_run_id() -> None:
     ids += [run_id(as_of_ms=AS_OF + 1), run_id(site_id="S2"), run_id(provisional_days=7), run_id(abc_a=0.7)]
     ids += [run_id(zone="Europe/London"), run_id(spec="PT30M")]
     assert len(set(ids)) == len(ids)
+
+
+def test_the_definition_and_the_bounds_of_the_horizon_are_in_the_run_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version of the program may calculate otherwise; other zone data may move the horizon or its blocks."""
+
+    def run_id() -> str:
+        with closing(open_database()) as database:
+            insert_lines(database, {"A": 2})
+            return calculate(database)
+
+    ids = [run_id()]
+    with monkeypatch.context() as changed:
+        changed.setattr(velocity, "DEFINITION", velocity.DEFINITION + 1)
+        ids.append(run_id())
+    start, bounds = Horizon.start, Horizon.block_bounds
+    with monkeypatch.context() as changed:
+        changed.setattr(Horizon, "start", lambda *given: start(*given) + 3_600_000)
+        ids.append(run_id())
+    with monkeypatch.context() as changed:
+        changed.setattr(Horizon, "block_bounds", lambda *given: (0, *bounds(*given)[1:]))
+        ids.append(run_id())
+    assert len(set(ids)) == 4
+    assert run_id() == ids[0]
 
 
 def test_a_later_run_of_the_same_instant_replaces_the_results(database: Database) -> None:

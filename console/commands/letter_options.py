@@ -1,0 +1,78 @@
+"""The options that say which dead letters are meant, the same for every command that takes them."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from schemas.errors import ErrorClass
+from schemas.sources import Source
+
+if TYPE_CHECKING:
+    from console.dead_letters import LetterFilter
+    from runtime.settings import Settings
+
+Classes = Annotated[list[ErrorClass] | None, typer.Option("--class", help="Only of this error class; may be repeated.")]
+Ids = Annotated[
+    list[str] | None, typer.Option("--id", metavar="ID", help="Only this one: topic/partition/offset; repeatable.")
+]
+OfSource = Annotated[Source | None, typer.Option("--source", help="Only of this source.")]
+Site = Annotated[str | None, typer.Option("--site", help="Only of this site, where the value can be read.")]
+Sku = Annotated[str | None, typer.Option("--sku", help="Only of this SKU, as it was sent.")]
+Text = Annotated[str | None, typer.Option("--text", help="Only with this text in the value or the message.")]
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only of records from this instant on (RFC 3339).")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only of records before this instant.")]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterOptions:
+    """Each field is an option of every command that is `filtered`."""
+
+    classes: Classes = None
+    ids: Ids = None
+    source: OfSource = None
+    site: Site = None
+    sku: Sku = None
+    text: Text = None
+    since: Since = None
+    until: Until = None
+
+    def filter(self, settings: "Settings") -> "LetterFilter":
+        """What they mean where the topics are called so.
+
+        Raises:
+            UsageError: a time is none.
+        """
+        from console.dead_letters import LetterFilter
+        from console.times import parse_instant
+
+        return LetterFilter(
+            ids=frozenset(self.ids or ()),
+            classes=frozenset(self.classes or ()),
+            topic=settings.topics.source_topic(self.source) if self.source else None,
+            since=parse_instant("--since", self.since) if self.since else None,
+            until=parse_instant("--until", self.until) if self.until else None,
+            site=self.site,
+            sku=self.sku,
+            text=self.text,
+        )
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter `letters` is made of the options: they take its place in what typer reads."""
+    options = inspect.signature(LetterOptions).parameters
+    parameters = inspect.signature(command).parameters
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        chosen = LetterOptions(**{name: values.pop(name) for name in options})
+        command(letters=chosen, **values)
+
+    shown = [p for name in parameters for p in (options.values() if name == "letters" else [parameters[name]])]
+    shown = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in shown]
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return run

@@ -1,0 +1,94 @@
+"""Loading: a batch that the database cannot take holds its site, whatever is wrong with it, and others go on."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hand_made import batch, order
+from msgspec import structs
+
+from batcher import loading
+from batcher.facts import BatchContradictsManifest, InsertResult, Load
+from batcher.loading import Loaded, Loader
+from batcher.manifests import Announced, Progress
+from batcher.partition import OwnedPartition, Parcel
+from batcher.regulation import Bounds, Regulator
+from runtime.health import Health
+from schemas.sources import Source
+
+T = "2011-05-01T10:00:00Z"
+
+
+class FakeDatabase:
+    """Takes every batch but one, at which it raises."""
+
+    def __init__(self, bad: str, error: Exception) -> None:
+        self.bad, self.error = bad, error
+
+    async def read(self, _: object, batch_ids: Sequence[str]) -> set[str]:
+        """No batch is known."""
+        return set()
+
+    async def write(self, _: object, loads: Sequence[Load], *__: object) -> list[InsertResult]:
+        """All of a group, or none."""
+        if any(load.manifest.batch_id == self.bad for load in loads):
+            raise self.error
+        return [InsertResult(load.manifest.batch_id, load.manifest.site_id, facts_new=1) for load in loads]
+
+
+def load(site_id: str, offset: int) -> Load:
+    """A batch of one order, announced at an offset."""
+    return Load(*batch(Source.ORDERS, order("E", T, site_id=site_id), batch_id=f"batch-{site_id}"), 0, offset)
+
+
+@pytest.mark.parametrize("error", [KeyError("channel"), pa.ArrowInvalid("Schema at index 1 was different")])
+async def test_whatever_is_wrong_with_a_batch_it_holds_its_site_alone(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It used to end the worker, at this start and at every other."""
+    loads = [load(site_id, offset) for offset, site_id in enumerate("AB")]
+    monkeypatch.setattr(loading, "read_load", lambda _, one: loads[one.offset])
+    settings = SimpleNamespace(batch=SimpleNamespace(max_concurrency=2, queue_size=10, load_records=100))
+    bench: Any = SimpleNamespace(
+        settings=settings,
+        backoff_s=60.0,
+        store=None,
+        batches_topic="b",
+        health=Health(),
+        database=FakeDatabase("batch-A", error),
+    )
+    taken, news = list[Loaded](), asyncio.Event()
+    loader = Loader(bench, Regulator(Bounds(2, 1.0, 1 << 30)), lambda loaded: (taken.extend(loaded), news.set())[1])
+    publisher: Any = None
+    owned = OwnedPartition(0, publisher, Progress(0), 2, None)
+    announced = [Announced(one.manifest, 0, one.offset) for one in loads]
+    owned.progress.announce(announced, 2)
+    running = asyncio.create_task(loader.run())
+    await loader.put([Parcel(owned, one) for one in announced])
+    loaded = asyncio.create_task(news.wait())
+    await asyncio.wait([running, loaded], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    loaded.cancel()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running  # what ended it, if something did
+    assert [one.parcel.site_id for one in taken] == ["B"]
+    assert loader.holds.sites == {"A"}
+    assert str(error) in bench.health.not_ready["site A"]
+    assert owned.progress.next_offset() == 0
+
+
+def test_a_file_of_another_schema_is_refused_by_its_columns() -> None:
+    """Named, so that a person sees which version is missing."""
+    manifest, rows = batch(Source.ORDERS, order("E", T))
+    Load(manifest, rows.append_column("new", pa.array(["x"])), 0, 0)
+    with pytest.raises(BatchContradictsManifest, match=r"lacks columns of orders: channel \(string\)"):
+        Load(manifest, rows.drop_columns(["channel"]), 0, 0)
+    line = rows.column_names.index("line")
+    with pytest.raises(BatchContradictsManifest, match=r"line \(int64\)"):
+        Load(manifest, rows.set_column(line, "line", pa.array(["1"])), 0, 0)
+    with pytest.raises(BatchContradictsManifest):
+        Load(structs.replace(manifest, source=Source.RETURNS), rows, 0, 0)
