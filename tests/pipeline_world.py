@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
+from sandbox.kafka.probe import free_port
 from schemas.codecs import decode
 from schemas.dead_letters import DeadLetter
 from schemas.records import Frontier, Manifest
@@ -79,6 +80,14 @@ class PipelineWorld:
     partitions: int = 2
     extra: dict[str, str] = field(default_factory=dict)
     workers: list[WorkerProcess] = field(default_factory=list)
+
+    @classmethod
+    def whole(cls, bootstrap: str, directory: Path, partitions: int, environment: dict[str, str]) -> Self:
+        """With its topics, and an address for its batch worker."""
+        world = cls(bootstrap, directory.name, directory, partitions)
+        world.extra = {"VELOCITY_API__URL": f"http://127.0.0.1:{free_port()}", **environment}
+        world.run("topics", "apply")
+        return world
 
     @property
     def environment(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pipeline_world import PipelineWorld, WorkerProcess, until
 from sandbox.disorder import Disorder, disordered
 from sandbox.feed import write_feed
 from sandbox.generated_feed import GeneratedFeed, generated_feed
+from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 from sandbox.malformed import MALFORMED_KINDS
 from schemas.sources import Source
 
@@ -110,13 +111,13 @@ class Hazard:
         """Start a worker, or start it again."""
         self.workers[name] = self.world.start(command, name, **environment)
 
-    def strike(self) -> None:
-        """Kill a worker and start it again, after a pause or at once."""
-        name = self.rng.choice(sorted(self.workers))
+    def strike(self, name: str | None = None) -> None:
+        """Kill a worker, any if none is named, and start it again, after a pause or at once."""
+        name = name or self.rng.choice(sorted(self.workers))
         self.workers[name].kill()
         self.crashes += 1
         time.sleep(self.rng.uniform(0, 1))
-        self.start(*self._again(name))
+        self.start(*self.command_of(name))
 
     def revive(self) -> None:
         """Start again those that a crash point has ended."""
@@ -124,10 +125,11 @@ class Hazard:
             if not worker.running:
                 assert worker.process.returncode == -9, worker.text
                 self.crashes += 1
-                self.start(*self._again(name))
+                self.start(*self.command_of(name))
 
     @staticmethod
-    def _again(name: str) -> tuple[str, str]:
+    def command_of(name: str) -> tuple[str, str]:
+        """How the worker of this name is started."""
         return ("stream" if name.startswith("s") else "batch"), name
 
 
@@ -203,6 +205,40 @@ def test_any_number_of_workers_gives_the_same(make_world: Any, feed: GeneratedFe
     assert coefficients(world, feed) == undisturbed
     assert_clean(world)
     world.close()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [1, 2])
+def test_forty_kills_of_workers_and_one_of_the_broker_change_nothing(
+    seed: int, feed: GeneratedFeed, undisturbed: str, tmp_path: Path
+) -> None:
+    """Twenty SIGKILLs of the stream worker and twenty of the batch worker at random moments, the broker's half-way."""
+    with EmbeddedKafka(tmp_path / "kafka", jvm=FAST_START_JVM) as kafka:
+
+        def make(name: str, **environment: str) -> PipelineWorld:
+            (tmp_path / name).mkdir()
+            return PipelineWorld.whole(kafka.bootstrap_servers, tmp_path / name, 2, environment)
+
+        world = prepared(make, f"struck-{seed}", feed)
+        try:
+            hazard = Hazard(world, random.Random(seed))
+            parts = {source: chunks(lines, 20) for source, lines in lines_of(feed, shuffled=True).items()}
+            for name in ("s1", "b1"):
+                hazard.start(*hazard.command_of(name))
+            for step in range(20):
+                for source, lines in parts.items():
+                    world.produce(source, lines[step])
+                if step == 10:
+                    kafka.kill()
+                    kafka.start()
+                for name in ("s1", "b1"):
+                    time.sleep(hazard.rng.uniform(0, 4))
+                    hazard.strike(name)
+            assert hazard.crashes == 40
+            assert coefficients(world, feed) == undisturbed
+            assert_clean(world)
+        finally:
+            world.close()
 
 
 def test_the_feed_reaches_files_as_it_was_generated(feed: GeneratedFeed, tmp_path: Path) -> None:
