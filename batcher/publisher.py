@@ -23,7 +23,7 @@ STOP_S = 2.0
 
 
 class PublicationRefused(Exception):
-    """The transaction was aborted cleanly: the same rows can be sent again."""
+    """The transaction was aborted cleanly; time may heal the reason."""
 
 
 class PublisherLost(Exception):
@@ -35,10 +35,15 @@ class PublisherLost(Exception):
 
 
 class Publisher:
-    """The transactional producer of one partition of the batches topic. `open` fences every earlier one."""
+    """The transactional producer of one partition of the batches topic. `open` fences every earlier one.
+
+    After a `PublicationRefused` its sequence numbers are out of step with the broker's, which would refuse whatever it
+    sends from then on: it is lost.
+    """
 
     def __init__(self, settings: Settings, partition: int) -> None:
         self._topic = settings.topics.name(TopicRole.COEFFICIENTS)
+        self._refused = False
         self._timeout_s = settings.kafka.transaction_timeout.total_seconds()
         self._producer: AIOKafkaProducer = transactional_producer(
             settings.kafka,
@@ -63,8 +68,10 @@ class Publisher:
 
         Raises:
             PublicationRefused: aborted; nothing was published.
-            PublisherLost: fenced, or the outcome is unknown.
+            PublisherLost: fenced, or the outcome is unknown, or the last publication was refused.
         """
+        if self._refused:
+            raise PublisherLost("its last publication was refused", fenced=False)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.begin_transaction()
@@ -72,6 +79,7 @@ class Publisher:
                 await asyncio.gather(*sent)
         except Exception as error:
             await self._abort(error)
+            self._refused = True
             raise PublicationRefused(repr(error)) from error
         crash_point("batch.before_publish")
         try:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from batch_world import HOUR, NOON, BatchWorker, BatchWorld, Order
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from pipeline_world import PipelineWorld, until
 
 from runtime.connections import partition_of
@@ -266,6 +266,32 @@ def test_a_missing_or_damaged_file_holds_its_site_alone(world: BatchWorld, port:
     file.write_bytes(content)
     assert until(lambda: published_lines(world, LEFT) == lines(orders(60, LEFT), LEFT, NOON + HOUR)), worker.worker.text
     worker.until_ready()
+
+
+def test_a_topic_that_refused_coefficients_gets_them_once_it_takes_them(
+    world: BatchWorld, port: Callable[[], int]
+) -> None:
+    """A refused producer is of no use any more: the broker would refuse all that it sends after that. Another one does
+    it, without a restart."""
+    worker = world.start("b1", port())
+    facts = orders(60, LEFT)
+    limit(world, "100")
+    world.checkpoint(Source.ORDERS, NOON + HOUR, facts)
+    world.pass_all(NOON + HOUR)
+    assert until(lambda: "cannot be published" in str(worker.ask("/readyz")[1])), worker.worker.text
+    limit(world, "1048588")
+    assert until(lambda: published_lines(world, LEFT) == lines(facts, LEFT, NOON + HOUR)), worker.worker.text
+    worker.until_ready()
+    assert world.publications() == 10
+
+
+def limit(world: BatchWorld, largest_bytes: str) -> None:
+    """How large a message of coefficients may be."""
+    entry = ConfigEntry("max.message.bytes", largest_bytes, incremental_operation=AlterConfigOpType.SET)
+    topic = world.world.topic("velocity.coefficients.v1")
+    wanted = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": world.world.bootstrap})
+    admin.incremental_alter_configs([wanted])[wanted].result(10)
 
 
 # -- several workers ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Publishing: whatever the producer raises, either the same rows can be sent again or the partition is taken over."""
+"""Publishing: whatever the producer raises, the rows are tried again, if need be by another producer."""
 
 import asyncio
 
@@ -34,12 +34,14 @@ def publisher_that(monkeypatch: pytest.MonkeyPatch, *, fails_with: KafkaError, f
     return publisher
 
 
-async def test_a_refusal_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The transaction is aborted; the next attempt begins another one."""
+async def test_after_a_refusal_another_producer_has_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transaction is aborted, but this producer counts records that the broker has not taken."""
     publisher = publisher_that(monkeypatch, fails_with=KafkaError("too large"), for_good=False)
-    for _ in range(2):
-        with pytest.raises(PublicationRefused, match="too large"):
-            await publisher.publish(ROWS)
+    with pytest.raises(PublicationRefused, match="too large"):
+        await publisher.publish(ROWS)
+    with pytest.raises(PublisherLost, match="its last publication was refused") as lost:
+        await publisher.publish(ROWS)
+    assert not lost.value.fenced
 
 
 async def test_a_producer_that_is_of_no_use_any_more_loses_the_partition(monkeypatch: pytest.MonkeyPatch) -> None:
