@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from isal import isal_zlib
 
-from batcher.avro_records import Column, arrow_schema, columns_of, decode_records
+from batcher.avro_records import arrow_schema, batch_columns, decode_records
+from schemas.avro_fields import Column
 
 #: Blocks are decoded together up to about this many bytes: enough for numpy, little enough for the CPU's caches.
 GROUP_BYTES = 4 << 20
@@ -79,7 +80,7 @@ def _decode(columns: tuple[Column, ...], group: list[Block], site_id: str) -> pa
 
 @lru_cache(maxsize=64)
 def _columns(schema: bytes) -> tuple[Column, ...]:
-    return columns_of(json.loads(schema))
+    return batch_columns(json.loads(schema))
 
 
 @dataclass(slots=True)

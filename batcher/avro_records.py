@@ -11,78 +11,31 @@ passes, each beginning where the one before it ended, are the records; the other
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from batcher.avro_bytes import AvroBytes, Longs, Octets
+from schemas.avro_bytes import AvroBytes, Longs
+from schemas.avro_fields import Column, Values, columns_of, read_fields
 
-_VALUE_BRANCH = 1  # our unions are ["null", T]
 _ADDRESSABLE = (1 << 31) - 1  # by the 32-bit positions of an Arrow column
-_ARROW_TYPES = {"string": pa.string(), "int": pa.int64(), "long": pa.int64(), "double": pa.float64()}
 
 
 class RecordsDamaged(ValueError):
     """Bytes are not the records that they should be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A field of a record: its Avro type (`string`, `int`, `long` or `double`) and whether it may be null."""
-
-    name: str
-    avro_type: str
-    nullable: bool
-
-
-def columns_of(schema: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The fields of a batch record's schema, in order; a logical type stands for its base type.
+def batch_columns(schema: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The fields of a batch record's schema; see `columns_of`.
 
     Raises:
-        ValueError: a field is neither one of the four types nor a union `["null", T]` of one, or the record does not
-            begin with event id and site.
+        ValueError: one has another type, or the record does not begin with event id and site.
     """
-    columns = tuple(_column(field["name"], field["type"]) for field in schema["fields"])
+    columns = columns_of(schema)
     if [c.name for c in columns[:2]] != ["event_id", "site_id"]:
         raise ValueError("a batch record begins with event_id and site_id")
     return columns
-
-
-def _column(name: str, declared: Any) -> Column:
-    nullable = isinstance(declared, list) and len(declared) == 2 and declared[0] == "null"
-    inner = declared[1] if nullable else declared
-    avro_type = inner["type"] if isinstance(inner, dict) else inner
-    if not isinstance(avro_type, str) or avro_type not in _ARROW_TYPES:
-        raise ValueError(f"field {name!r}: Avro type {declared!r} has no column decoding")
-    return Column(name, avro_type, nullable)
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """A field of n records: its `content`, and which of them is not null (None: all).
-
-    `content` has shape (n,) for numbers, and (n, 2) for texts: the positions where each begins and ends.
-    """
-
-    content: npt.NDArray[Any]
-    valid: npt.NDArray[np.bool_] | None = None
-
-    def pick(self, rows: Longs) -> "Values":
-        """The field of some of the records."""
-        return Values(self.content[rows], None if self.valid is None else self.valid[rows])
-
-    def to_arrow(self, column: Column, octets: Octets) -> pa.Array:
-        """As a column of Arrow."""
-        nulls = None if self.valid is None else ~self.valid
-        if column.avro_type != "string":
-            return pa.array(self.content, _ARROW_TYPES[column.avro_type], mask=nulls)
-        # The bytes between one text and the next are cut out, too, so nothing has to be moved: texts have even numbers.
-        cuts = np.append(self.content.ravel(), self.content[-1, 1]).astype(np.int32)
-        pieces = pa.Array.from_buffers(pa.binary(), len(cuts) - 1, [None, pa.py_buffer(cuts), pa.py_buffer(octets)])
-        return pieces.take(pa.array(np.arange(0, len(cuts) - 1, 2), mask=nulls)).cast(pa.string())
 
 
 def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: Longs, site_id: str) -> pa.RecordBatch:
@@ -99,7 +52,7 @@ def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: 
     site = site_id.encode()
     sites = source.occurrences(bytes((2 * len(site),)) + site)
     site_texts = Values(np.stack((sites + 1, sites + 1 + len(site)), axis=1))
-    rest, record_ends = _read_on(columns[2:], source, site_texts.content[:, 1])
+    rest, record_ends = read_fields(columns[2:], source, site_texts.content[:, 1])
     rows = _chain(source, sites, record_ends)
     last = np.cumsum(counts) - 1  # the last record of each block
     if last[-1] + 1 != len(rows) or (record_ends[rows[last]] != ends).any():
@@ -112,35 +65,7 @@ def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
     """What `decode_records` makes of them."""
-    return pa.schema([pa.field(column.name, _ARROW_TYPES[column.avro_type], column.nullable) for column in columns])
-
-
-def _read_on(columns: Sequence[Column], source: AvroBytes, at: Longs) -> tuple[list[Values], Longs]:
-    """The fields `columns` of records, the first of which begins at each position, and where the last one ends."""
-    fields: list[Values] = []
-    for column in columns:
-        values, at = _read(column, source, at)
-        fields.append(values)
-    return fields, at
-
-
-def _read(column: Column, source: AvroBytes, at: Longs) -> tuple[Values, Longs]:
-    if not column.nullable:
-        return _read_value(column, source, at)
-    branches, behind = source.longs(at)
-    valid = branches == _VALUE_BRANCH
-    values, ends = _read_value(column, source, behind)
-    if values.content.ndim > 1:
-        values.content[~valid] = behind[~valid, None]  # nothing, but in its place: positions must ascend
-    return Values(values.content, valid), np.where(valid, ends, behind)
-
-
-def _read_value(column: Column, source: AvroBytes, at: Longs) -> tuple[Values, Longs]:
-    if column.avro_type == "string":
-        starts, ends = source.texts(at)
-        return Values(np.stack((starts, ends), axis=1)), ends
-    numbers, ends = source.doubles(at) if column.avro_type == "double" else source.longs(at)
-    return Values(numbers), ends
+    return pa.schema([pa.field(column.name, column.arrow_type, column.nullable) for column in columns])
 
 
 def _chain(source: AvroBytes, sites: Longs, ends: Longs) -> Longs:

@@ -19,6 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.avro_fields import Column
+
 Longs = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
@@ -27,46 +29,6 @@ _GROUP_BITS, _MORE = 7, 0x80
 
 _join = pc.binary_join_element_wise  # pyright: ignore[reportAttributeAccessIssue]: made at run time
 _length = pc.binary_length  # pyright: ignore[reportAttributeAccessIssue]
-
-#: The Arrow type that carries each Avro type. An int is carried as a long: the encodings are the same.
-_ARROW_TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "int": pa.int64(),
-    "long": pa.int64(),
-    "double": pa.float64(),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A field of a record: its Avro type (`string`, `int`, `long` or `double`) and whether it may be null."""
-
-    name: str
-    avro_type: str
-    nullable: bool
-
-    @property
-    def arrow_type(self) -> pa.DataType:
-        """The Arrow type that its rows must have."""
-        return _ARROW_TYPES[self.avro_type]
-
-
-def columns_of(schema: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The fields of a flat record schema, in order; a logical type stands for its base type.
-
-    Raises:
-        ValueError: a field is neither one of the four types nor a union `["null", T]` of one.
-    """
-    return tuple(_column(field["name"], field["type"]) for field in schema["fields"])
-
-
-def _column(name: str, declared: Any) -> Column:
-    nullable = isinstance(declared, list) and len(declared) == 2 and declared[0] == "null"
-    inner = declared[1] if nullable else declared
-    avro_type = inner["type"] if isinstance(inner, dict) else inner
-    if not isinstance(avro_type, str) or avro_type not in _ARROW_TYPES:
-        raise ValueError(f"field {name!r}: Avro type {declared!r} has no column encoding")
-    return Column(name, avro_type, nullable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ whether it counts milliseconds or microseconds.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,8 +24,9 @@ from streams.event_times import Milliseconds
 from streams.record_fault import RecordFault, clipped
 
 MAGIC = b"\x00"
-_HEADER_BYTES = 5
+HEADER_BYTES = 5
 _TIME_FIELD = "event_time"
+_OBJECT = re.compile(r"( from)? <[^<>]* at 0x[0-9a-f]+>")
 _TICKS_PER_MS = {None: 1, "timestamp-millis": 1, "timestamp-micros": 1000}
 
 
@@ -68,14 +70,16 @@ class AvroInput:
             RecordFault: `unknown_schema` or `incompatible_schema`, at `$`.
         """
         writer = self._writer_of(data)
-        body = BytesIO(data[_HEADER_BYTES:])
+        body = BytesIO(data[HEADER_BYTES:])
         try:
             event: Any = schemaless_reader(body, writer.parsed, self._reader)  # pyright: ignore[reportArgumentType]
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # on bytes of another schema fastavro may stumble over anything
-            raise _incompatible(f"{type(error).__name__}: {clipped(str(error), 200)}") from None
-        if rest := len(data) - _HEADER_BYTES - body.tell():
+            # fastavro names the object it read from by its address, and a verdict must repeat itself.
+            found = _OBJECT.sub("", str(error))
+            raise _incompatible(f"{type(error).__name__}: {clipped(found, 200)}") from None
+        if rest := len(data) - HEADER_BYTES - body.tell():
             raise _incompatible(f"{rest} bytes are left over")
         if writer.ticks_per_ms is None:
             raise _incompatible(f"{_TIME_FIELD} must be timestamp-millis or timestamp-micros")
@@ -83,9 +87,9 @@ class AvroInput:
         return event
 
     def _writer_of(self, data: bytes) -> WriterSchema:
-        if len(data) < _HEADER_BYTES:
+        if len(data) < HEADER_BYTES:
             raise RecordFault(ErrorClass.UNKNOWN_SCHEMA, "the record ends before the id of its Avro schema")
-        schema_id = int.from_bytes(data[len(MAGIC) : _HEADER_BYTES], "big")
+        schema_id = int.from_bytes(data[len(MAGIC) : HEADER_BYTES], "big")
         if schema_id not in self._writers:
             known = clipped(", ".join(map(str, sorted(self._writers)))) or "none"
             raise RecordFault(ErrorClass.UNKNOWN_SCHEMA, f"found Avro schema id {schema_id}, known are: {known}")

@@ -15,10 +15,11 @@ from typing import Self
 import pyarrow as pa
 from isal import isal_zlib
 
+from schemas.avro_fields import columns_of
 from schemas.codecs import avro_schema, schema_fingerprint
 from schemas.records import Window
 from schemas.sources import BATCH_SCHEMAS, SITE_PATTERN, Source
-from streams.avro_columns import columns_of, encode_records, varint
+from streams.avro_columns import encode_records, varint
 
 SYNC_BYTES = 16
 MAX_BLOCK_ROWS = 1 << 20  # far beyond `chunk_records`, and far below what 32-bit Arrow offsets can address

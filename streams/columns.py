@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.sources import FIELDS, SITE_PATTERN, Field, FieldKind, Source
-from streams.event_times import SOME_TIME, Mask, read_times
+from streams.event_times import END_MS, SOME_TIME, Mask, read_times
 from streams.fields import canonical_sku
 from streams.intake_rules import IntakeRules
 
@@ -108,8 +108,11 @@ def _unit(field: Field, rules: IntakeRules) -> Check:
 
 
 def _time(field: Field, rules: IntakeRules) -> Check:
-    def check(texts: pa.Array) -> Column:
-        instants, certain = read_times(texts.fill_null(SOME_TIME))
+    def check(times: pa.Array) -> Column:
+        if times.type == pa.int64():  # milliseconds already: Avro
+            instants = _numbers(times, 0)
+            return Column(pa.array(instants), (instants >= 0) & (instants < END_MS))
+        instants, certain = read_times(times.fill_null(SOME_TIME))
         return Column(pa.array(instants), certain)
 
     return check

@@ -1,7 +1,7 @@
 """The fast gate: judges whole fetches, and only ever accepts. What it is not certain of goes to the careful gate.
 
-Records become columns (`json_columns`), and each column is checked as one (`columns`). What the fast gate accepts, the
-careful gate accepts with the same row: a property test holds the two together.
+Records become columns (`json_columns`, `avro_fetch`), and each column is checked as one (`columns`). What the fast gate
+accepts, the careful gate accepts with the same row: a property test holds the two together.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.sources import FIELDS, Source
+from streams.avro_fetch import AvroColumns
 from streams.columns import column_check, event_columns
 from streams.intake_rules import IntakeRules
-from streams.json_columns import JsonColumns, Positions
+from streams.json_columns import JsonColumns
+from streams.pieces import Positions
 
 
 class Accepted(NamedTuple):
@@ -22,6 +24,17 @@ class Accepted(NamedTuple):
     table: pa.Table
     positions: Positions
 
+    def merged(self, other: "Accepted") -> "Accepted":
+        """The rows of both, in the order of their records."""
+        if not len(self.positions):
+            return other
+        if not len(other.positions):
+            return self
+        positions = np.concatenate([self.positions, other.positions])
+        order = np.argsort(positions)
+        table = pa.concat_tables([self.table, other.table])
+        return Accepted(table.take(pa.array(order)).combine_chunks(), positions[order])
+
 
 class FastGate:
     """Accepts records of one source."""
@@ -29,17 +42,31 @@ class FastGate:
     def __init__(self, source: Source, rules: IntakeRules) -> None:
         self._schema = event_columns(source)
         self._json = JsonColumns(source)
+        self._avro = AvroColumns(source, rules.avro_schemas)
         self._checks = [column_check(field, rules) for field in FIELDS[source]]
         self._max_future_skew_ms = rules.max_future_skew_ms
 
     def accept(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> Accepted:
         """Those records that are certainly right; both sequences have one element per record."""
-        raw, positions = self._json.read(values)
+        latest = np.array(timestamps_ms, np.int64) + self._max_future_skew_ms
+        accepted = Accepted(self._schema.empty_table(), np.empty(0, np.int64))
+        rest = np.arange(len(values))
+        if self._avro.known:
+            for raw, positions in self._avro.read(values):
+                accepted = accepted.merged(self._check(raw, positions, latest))
+                rest = np.setdiff1d(rest, positions, assume_unique=True)
+        if len(rest):
+            others = values if len(rest) == len(values) else [values[row] for row in rest.tolist()]
+            raw, positions = self._json.read(others)
+            accepted = accepted.merged(self._check(raw, rest[positions], latest))
+        return accepted
+
+    def _check(self, raw: pa.Table, positions: Positions, latest: Positions) -> Accepted:
+        """The rows whose every field is certain, none later than its record may be."""
         checked = [check(column.combine_chunks()) for check, column in zip(self._checks, raw.columns, strict=True)]
         table = pa.table([column.values for column in checked], schema=self._schema)
-        latest = np.array(timestamps_ms, np.int64)[positions] + self._max_future_skew_ms
         masks = [column.certain for column in checked if column.certain is not None]
-        certain = np.logical_and.reduce([*masks, table.column("event_time").to_numpy() <= latest])
+        certain = np.logical_and.reduce([*masks, table.column("event_time").to_numpy() <= latest[positions]])
         if certain.all():
             return Accepted(table, positions)
         return Accepted(table.filter(pa.array(certain)), positions[certain])

@@ -106,10 +106,7 @@ class Intake:
         """The accepted rows with those of further positions at their places."""
         columns = zip(*rows.values(), strict=True)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-        table = pa.concat_tables([accepted.table, pa.table(arrays, schema=self._schema)])
-        positions = np.concatenate([accepted.positions, np.array(list(rows), np.int64)])
-        order = np.argsort(positions)
-        return Accepted(table.take(pa.array(order)).combine_chunks(), positions[order])
+        return accepted.merged(Accepted(pa.table(arrays, schema=self._schema), np.array(list(rows), np.int64)))
 
     def judge(self, value: bytes | None, timestamp_ms: int) -> Row | Fault:
         """The verdict on one record: its row, or its first fault."""

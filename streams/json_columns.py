@@ -8,30 +8,26 @@ only be the end of one object and the beginning of the next.
 Arrow also lets pass what RFC 8259 does not: bytes that are not UTF-8, `NaN` and `Inf`, and any depth of nesting.
 
 It refuses a block as a whole. Then msgspec picks out the records that have the right shape, and if Arrow is still not
-content, the block is halved, down to `DOUBT_RECORDS` records that are left in doubt.
+content, they are read in pieces.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json as pj
 
 from schemas.sources import FIELDS, Field, FieldKind, Source
 from schemas.topics import MAX_RECORD_BYTES
 from streams.json_input import NESTING_LIMIT
-
-DOUBT_RECORDS = 8
+from streams.pieces import Positions, read_in_pieces
 
 _OPEN, _CLOSE, _OPEN_ARRAY = b"{}["
 
 _NOT_A_SHAPE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _WIRE_TYPES: dict[FieldKind, pa.DataType] = {FieldKind.INTEGER: pa.int64(), FieldKind.DECIMAL: pa.float64()}
-
-Positions = npt.NDArray[np.int64]  # indices of records in the fetch, ascending
 
 
 class JsonColumns:
@@ -50,10 +46,7 @@ class JsonColumns:
             return whole, np.arange(len(values))
         positions = np.array([row for row, value in enumerate(values) if self._shaped(value)], np.int64)
         texts: list[bytes | None] = [values[row] for row in positions.tolist()]
-        pieces = list(self._pieces(texts, positions))
-        if not pieces:
-            return self._nothing, positions[:0]
-        return pa.concat_tables(table for table, _ in pieces), np.concatenate([rows for _, rows in pieces])
+        return read_in_pieces(lambda piece: self._table(piece, strict=True), texts, positions, self._nothing)
 
     def _shaped(self, value: bytes | None) -> bool:
         try:
@@ -61,16 +54,6 @@ class JsonColumns:
         except _NOT_A_SHAPE:
             return False
         return True
-
-    def _pieces(self, texts: Sequence[bytes | None], positions: Positions) -> Iterator[tuple[pa.Table, Positions]]:
-        """The records, which are strict JSON, in as many pieces as it takes to leave out what Arrow will not have."""
-        table = self._table(texts, strict=True)
-        if table is not None:
-            yield table, positions
-        elif len(texts) > DOUBT_RECORDS:
-            half = len(texts) // 2
-            yield from self._pieces(texts[:half], positions[:half])
-            yield from self._pieces(texts[half:], positions[half:])
 
     def _table(self, texts: Sequence[Any], *, strict: bool) -> pa.Table | None:
         """All these records, or None where one of them is in doubt; `strict`: they are known to be strict JSON."""

@@ -7,10 +7,11 @@ import fastavro
 import pyarrow as pa
 import pytest
 
+from schemas.avro_fields import columns_of
 from schemas.codecs import avro_schema, schema_fingerprint
 from schemas.records import Window
 from schemas.sources import BATCH_SCHEMAS, Source
-from streams.avro_columns import columns_of, varint
+from streams.avro_columns import varint
 from streams.batch_file import BatchFormat, BatchName, batch_path, sync_marker
 
 SYNC = sync_marker("orders", 3, "UK-DC1")
