@@ -9,11 +9,14 @@ event time at that distance finds none of them late.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from benchmarks.avro_lines import as_avro
 
 Longs = npt.NDArray[np.int64]
 
@@ -21,9 +24,11 @@ SITE = "DC-01"
 START_MS = 1_736_143_200_000  # 2025-01-06T06:00:00Z
 EVENTS_PER_SECOND = 400
 DISORDER_MS = 30_000
+LATE_BY_MS = 2 * 86_400_000
 CHUNK = 50_000
 DEFAULT_EVENTS = 2_000_000
 
+_CUT_OFF, _LATE = 0, 1
 _LINES_PER_ORDER = 4
 _CHANNELS = (b'"web"', b'"store"', b'"wholesale"', b"null")
 _PROMOS = (b"null", b"null", b"null", b'"PROMO-2025-01"')
@@ -46,12 +51,17 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class BenchFeed:
-    """A feed of `events` order lines over `skus` SKUs, for a topic of `partitions` partitions."""
+    """A feed of `events` order lines over `skus` SKUs, for a topic of `partitions` partitions.
+
+    Flavours: `json`; `avro`, the same events in Confluent's wire format; `dirty`, as JSON with one line in a hundred
+    cut off in the middle and another one days late.
+    """
 
     events: int = DEFAULT_EVENTS
     skus: int = 20_000
     partitions: int = 4
     seed: int = 224
+    flavour: Literal["json", "avro", "dirty"] = "json"
 
     def __post_init__(self) -> None:
         if min(self.events, self.skus, self.partitions) < 1:
@@ -85,6 +95,13 @@ class BenchFeed:
         drawn = np.concatenate([self._draws(start, self._rows(start)).quantities for start in starts])
         return [drawn[partition :: self.partitions] for partition in range(self.partitions)]
 
+    def refused(self) -> int:
+        """How many lines are dead letters."""
+        if self.flavour != "dirty":
+            return 0
+        starts = range(0, self.events, CHUNK)
+        return sum(int((self._draws(start, self._rows(start)).dirt == _CUT_OFF).sum()) for start in starts)
+
     def _rows(self, start: int) -> int:
         return min(CHUNK, self.events - start)
 
@@ -96,7 +113,14 @@ class BenchFeed:
         numbers = np.arange(start, start + rows)
         draws = self._draws(start, rows)
         times = START_MS + numbers * 1000 // EVENTS_PER_SECOND - draws.delays_ms
-        return Chunk(start, _lines(numbers, times, draws), numbers % self.partitions, times, draws.quantities)
+        if self.flavour == "dirty":
+            times = times - np.where(draws.dirt == _LATE, LATE_BY_MS, 0)
+        lines = _lines(numbers, times, draws)
+        if self.flavour == "dirty":
+            lines = pc.if_else(pa.array(draws.dirt == _CUT_OFF), pc.binary_slice(lines, 0, 100), lines)  # pyright: ignore
+        elif self.flavour == "avro":
+            lines = as_avro(lines)
+        return Chunk(start, lines, numbers % self.partitions, times, draws.quantities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +133,7 @@ class _Draws:
     channels: Longs
     promos: Longs
     ids: npt.NDArray[np.uint8]
+    dirt: Longs  # of 0 to 99; last, so that the others are the same without it
 
     @classmethod
     def of(cls, rng: np.random.Generator, rows: int, skus: int) -> "_Draws":
@@ -121,6 +146,7 @@ class _Draws:
             channels=rng.integers(0, len(_CHANNELS), rows),
             promos=rng.integers(0, len(_PROMOS), rows),
             ids=rng.integers(0, 256, (rows, 16), dtype=np.uint8),
+            dirt=rng.integers(0, 100, rows),
         )
 
 

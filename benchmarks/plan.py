@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Flavour = Literal["json", "avro", "dirty"]
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -15,6 +17,8 @@ class Lane:
     headline: str  # its key in the JSON that scripts read
     headline_is_seconds: bool = False
     reads_topic: bool = True
+    flavour: Flavour = "json"  # of the feed
+    by_default: bool = True  # else only where it is asked for by name
     every_run: bool = True  # else in the first run alone: it repeats by itself, or its set-up is long
 
 
@@ -23,6 +27,24 @@ LANES: tuple[Lane, ...] = (
     Lane("faust", "faust_agent", "Faust agent, Record type, async for", "events", "faust_eps"),
     Lane("plain", "plain", "aiokafka, msgspec, fastavro loop", "events", "plain_eps"),
     Lane("stream", "stream", "velocity stream, everything on", "events", "stream_eps"),
+    Lane(
+        "stream-dirty",
+        "stream",
+        "velocity stream, 1 % malformed, 1 % late",
+        "events",
+        "stream_dirty_eps",
+        flavour="dirty",
+        by_default=False,
+    ),
+    Lane(
+        "stream-avro",
+        "stream",
+        "velocity stream, Avro input",
+        "events",
+        "stream_avro_eps",
+        flavour="avro",
+        by_default=False,
+    ),
     Lane("batch", "batch", "Avro files to deduplicated facts", "facts", "batch_facts_per_s", reads_topic=False),
     Lane(
         "recalc",
@@ -41,7 +63,7 @@ YARDSTICKS = ("raw", "plain", "faust")
 
 
 def lanes_named(names: list[str]) -> tuple[Lane, ...]:
-    """The lanes of these names in the order of the table; all for none.
+    """The lanes of these names in the order of the table; for none those that run by default.
 
     Raises:
         ValueError: there is no such lane.
@@ -49,4 +71,4 @@ def lanes_named(names: list[str]) -> tuple[Lane, ...]:
     known = {lane.name for lane in LANES}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no such lane: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return tuple(lane for lane in LANES if not names or lane.name in names)
+    return tuple(lane for lane in LANES if (lane.name in names if names else lane.by_default))

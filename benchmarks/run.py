@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -63,39 +63,40 @@ def measure(options: Options) -> list[Run]:
         LaneFailed, FeedNotStored, KafkaStartError
     """
     with ExitStack() as stack:
-        kafka = topic = None
+        kafka = None
         if any(lane.reads_topic for lane in options.lanes):
             kafka = stack.enter_context(EmbeddedKafka(options.directory / "kafka", jvm=FULL_JVM))
-            topic = _filled_topic(kafka, options.feed)
-        return [_one_run(options, number, kafka, topic) for number in range(options.runs)]
+            for flavour in sorted({lane.flavour for lane in options.lanes if lane.reads_topic}):
+                _fill_topic(kafka, replace(options.feed, flavour=flavour))
+        return [_one_run(options, number, kafka) for number in range(options.runs)]
 
 
-def _filled_topic(kafka: EmbeddedKafka, feed: BenchFeed) -> str:
+def _fill_topic(kafka: EmbeddedKafka, feed: BenchFeed) -> None:
     if not stored(kafka.bootstrap_servers, feed):
-        with Meter("feed", total=feed.events, unit="events") as meter:
+        with Meter(f"feed ({feed.flavour})", total=feed.events, unit="events") as meter:
             store(kafka.bootstrap_servers, feed, meter.advance)
-    return topic_name(feed)
 
 
-def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None, topic: str | None) -> Run:
+def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None) -> Run:
     run: Run = {}
     for lane in options.lanes:
         if number and not lane.every_run:
             continue
-        run[lane.name] = measured = _one_lane(options, lane, kafka, topic)
+        run[lane.name] = measured = _one_lane(options, lane, kafka)
         screen.remark(f"run {number + 1} of {options.runs}, {lane.name}: {_summary(lane, measured)}")
     return run
 
 
-def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None, topic: str | None) -> Measurement:
+def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None) -> Measurement:
     """A lane in a process and a directory of its own; the directory stays when the lane fails."""
+    feed = replace(options.feed, flavour=lane.flavour)
     job = Job(
         lane=lane.module,
-        feed=options.feed,
+        feed=feed,
         scratch=options.directory / "runs" / f"{lane.name}-{uuid.uuid4().hex[:8]}",
         cache=options.directory / "cache",
         bootstrap=kafka.bootstrap_servers if kafka else "",
-        topic=topic or "",
+        topic=topic_name(feed) if lane.reads_topic else "",
         broker_pid=kafka.pid if kafka else None,
     )
     measured = run_apart(job)
@@ -129,7 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS, help="orders in the feed (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="times that each lane runs (default: %(default)s)")
     names = ", ".join(lane.name for lane in LANES)
-    parser.add_argument("--lanes", nargs="+", default=[], metavar="LANE", help=f"of {names} (default: all)")
+    parser.add_argument(
+        "--lanes", nargs="+", default=[], metavar="LANE", help=f"of {names} (default: those that take ten minutes)"
+    )
     parser.add_argument(
         "--json",
         nargs="?",

@@ -85,7 +85,12 @@ def varint(value: int) -> bytes:
 
 
 def encode_records(columns: Sequence[Column], rows: pa.Table, constants: Mapping[str, int]) -> memoryview:
-    """The Avro encodings of all rows, one after another.
+    """The Avro encodings of all rows, one after another; see `record_column`."""
+    return _content(record_column(columns, rows, constants))
+
+
+def record_column(columns: Sequence[Column], rows: pa.Table, constants: Mapping[str, int]) -> pa.Array:
+    """The Avro encoding of each row, as a column of binary.
 
     `rows` has every column that is not in `constants`, exactly of its `arrow_type`, and at least one row; a column of
     `constants` has one number in every row.
@@ -99,7 +104,7 @@ def encode_records(columns: Sequence[Column], rows: pa.Table, constants: Mapping
             pieces.append(_repeated(varint(constants[column.name]), rows.num_rows))
         else:
             pieces.extend(_encode(column, _values(column, rows)))
-    return _content(_join(*_stuck_together(pieces), b"", null_handling="replace", null_replacement=b""))
+    return _join(*_stuck_together(pieces), b"", null_handling="replace", null_replacement=b"")
 
 
 def _values(column: Column, rows: pa.Table) -> pa.Array:

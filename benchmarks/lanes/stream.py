@@ -17,6 +17,7 @@ from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from benchmarks.avro_lines import write_schema_dir
 from benchmarks.job import Job
 from benchmarks.measure import Measurement, Stopwatch
 from benchmarks.verify import WrongOutput, check_files
@@ -40,7 +41,10 @@ class WorkerStalled(RuntimeError):
 def run(job: Job) -> Measurement:
     """Run the worker over the whole topic and check what it wrote."""
     port = free_port()
-    os.environ.update(environment(job, VELOCITY_STREAM__HTTP_PORT=str(port)))
+    more = {"VELOCITY_STREAM__HTTP_PORT": str(port)}
+    if job.feed.flavour == "avro":
+        more["VELOCITY_INTAKE__SCHEMA_DIR"] = str(write_schema_dir(job.scratch / "schemas"))
+    os.environ.update(environment(job, **more))
     settings = Settings()
     with pipeline_topics(settings), _worker() as worker:
         taken = _Followed(settings, worker, port, job)
@@ -166,5 +170,9 @@ def _check(job: Job, settings: Settings, manifests: list[Manifest], frontiers: d
     rows = check_files(files, job.feed, whole=False)
     announced = sum(manifest.record_count for manifest in manifests)
     still_open = sum(window.count for frontier in frontiers.values() for window in frontier.open_windows)
-    if not rows == announced == job.feed.events - still_open:
-        raise WrongOutput(f"{rows} rows in files, {announced} announced, {still_open} open, of {job.feed.events}")
+    dead, refused = sum(frontier.counts.dead for frontier in frontiers.values()), job.feed.refused()
+    if dead != refused or not rows == announced == job.feed.events - still_open - refused:
+        raise WrongOutput(
+            f"{rows} rows in files, {announced} announced, {still_open} open, {dead} dead letters "
+            f"(should be {refused}), of {job.feed.events}"
+        )

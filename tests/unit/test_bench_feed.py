@@ -1,15 +1,19 @@
 """The benchmark's feed: what the lanes are measured on is a valid feed, and the same one every time."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.feed import CHUNK, DISORDER_MS, EVENTS_PER_SECOND, BenchFeed, Chunk
+from benchmarks.avro_lines import SCHEMA_ID
+from benchmarks.feed import CHUNK, DISORDER_MS, EVENTS_PER_SECOND, LATE_BY_MS, BenchFeed, Chunk
 from runtime.settings import IntakeSettings
-from schemas.sources import Source
+from schemas.codecs import avro_schema
+from schemas.sources import EVENT_SCHEMAS, Source
+from streams.avro_input import WriterSchema
 from streams.intake import Intake, IntakeRules
 
 FEED = BenchFeed(events=3 * CHUNK // 2, skus=500, partitions=4)
@@ -89,3 +93,29 @@ def test_a_feed_of_nothing_is_refused() -> None:
     """At least one event, SKU and partition."""
     with pytest.raises(ValueError, match="at least one"):
         BenchFeed(events=0)
+
+
+def test_the_avro_flavour_is_the_same_events_under_our_schema() -> None:
+    """Row by row what the intake makes of the JSON lines, all of it read by column."""
+    plain, avro = (next(BenchFeed(events=2_000, flavour=flavour).chunks()) for flavour in ("json", "avro"))
+    rules = IntakeRules.from_settings(IntakeSettings())
+    schemas = {SCHEMA_ID: WriterSchema.parse(avro_schema(EVENT_SCHEMAS[Source.ORDERS]))}
+    intake = Intake(Source.ORDERS, replace(rules, avro_schemas=schemas))
+    clocks, offsets = [2**43] * 2_000, list(range(2_000))
+    decoded = intake.decode(avro.lines.to_pylist(), clocks, offsets)
+    assert decoded.judged == 0
+    assert decoded.table.equals(intake.decode(plain.lines.to_pylist(), clocks, offsets).table)
+
+
+def test_the_dirty_flavour_is_cut_off_or_late_here_and_there() -> None:
+    """As many lines are refused as it says, as many again are days late, the rest are as they were."""
+    feed = BenchFeed(events=20_000, flavour="dirty")
+    plain, dirty = next(BenchFeed(events=20_000).chunks()), next(feed.chunks())
+    intake = Intake(Source.ORDERS, IntakeRules.from_settings(IntakeSettings()))
+    decoded = intake.decode(dirty.lines.to_pylist(), [2**43] * 20_000, list(range(20_000)))
+    assert len(decoded.rejections) == feed.refused()
+    assert 150 < feed.refused() < 250
+    late = int((plain.event_times - dirty.event_times == LATE_BY_MS).sum())
+    assert 150 < late < 250
+    same = sum(one == other for one, other in zip(plain.lines.to_pylist(), dirty.lines.to_pylist(), strict=True))
+    assert same == 20_000 - late - feed.refused()
