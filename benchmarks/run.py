@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=3, help="times that each lane runs (default: %(default)s)")
     names = ", ".join(lane.name for lane in LANES)
     parser.add_argument(
-        "--lanes", nargs="+", default=[], metavar="LANE", help=f"of {names} (default: those that take ten minutes)"
+        "--lanes", nargs="+", default=[], metavar="LANE", help=f"of {names} (default: all but the flavours of stream)"
     )
     parser.add_argument(
         "--json",
