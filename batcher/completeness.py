@@ -121,16 +121,27 @@ def cut_otherwise(windows: SiteWindows, record: Frontier) -> OpenWindow | None:
     )
 
 
+def open_before(records: Iterable[Frontier], as_of_ms: int) -> dict[str, OpenWindow]:
+    """Per site the first window that some source partition has open and that starts before an instant."""
+    found: dict[str, OpenWindow] = {}
+    for window in (window for record in records for window in record.open_windows if window.start < as_of_ms):
+        if window.site_id not in found or window.start < found[window.site_id].start:
+            found[window.site_id] = window
+    return found
+
+
 def newly_complete(grid: WindowGrid, first_fact_ms: int, passed_ms: int, span: Window | None) -> list[Window]:
     """Windows that are complete now and were not: from the one of the site's first fact to the last that ends by
     `passed_ms`, ascending.
 
-    `span` covers those that were complete before; None if none was.
+    `span` covers those that were complete before; None if none was. Earlier ones join it all together, once everything
+    up to it has been passed: where older facts begin to come after a partition was idle, they have not been.
     """
     if span is None:
         found = grid.windows_between(first_fact_ms, passed_ms)
     else:
-        earlier = grid.windows_between(first_fact_ms, span.start) if first_fact_ms < span.start else []
+        joins = first_fact_ms < span.start <= passed_ms
+        earlier = grid.windows_between(first_fact_ms, span.start) if joins else []
         found = earlier + grid.windows_between(span.end, passed_ms)
     return [window for window in found if window.end <= passed_ms]
 

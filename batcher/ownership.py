@@ -25,6 +25,11 @@ log = structlog.get_logger(__name__)
 LONGEST_BACKOFF_S = 15.0
 
 
+def publication_of(number: int) -> str:
+    """The key of what keeps a partition of the batches topic from publishing."""
+    return f"publication of partition {number}"
+
+
 class Ownership:
     """The partitions that are ours now, by number. `on_dropped` hears of those that are no longer.
 
@@ -99,6 +104,7 @@ class Ownership:
             self.partitions.pop(owned.number, None)
             self._bench.health.clear(f"partition {owned.number}")
             self._bench.health.clear(owned.catching_up)
+            self._bench.health.clear(publication_of(owned.number))
         feeds = [self._feeds.pop(owned) for owned in gone if owned in self._feeds]
         for feed in feeds:
             feed.cancel()

@@ -1,12 +1,15 @@
 """The outbox of every ready partition to the coefficients topic, chunk by chunk.
 
-A partition publishes once its sites have been calculated after it was taken over: from then on the outbox is the
-difference between these results and what the topic held, whoever had put it there.
+A partition publishes once each of its sites has been calculated after it was taken over: from then on the outbox is the
+difference between these results and what the topic held, whoever had put it there. A site that cannot be calculated
+does not hold up the others: what it had when it was last calculated here stands.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -15,9 +18,10 @@ from batcher.agenda import Agenda
 from batcher.database import Database
 from batcher.loading import Loader
 from batcher.outbox import OutboxRow
-from batcher.ownership import Ownership
+from batcher.ownership import Ownership, publication_of
 from batcher.partition import OwnedPartition
 from batcher.publisher import PublicationRefused, PublisherLost
+from batcher.recalculation import Recalculation
 from batcher.workbench import Workbench
 from schemas.coefficients import parse_coefficient_key
 
@@ -25,16 +29,18 @@ log = structlog.get_logger(__name__)
 
 CHUNK_RECORDS = 5_000
 POLL_S = 1.0
+PATIENCE_S = 60.0
 
 
 class Publication:
     """Publishes what calculations leave in the outbox; `results` is set when they may have."""
 
     def __init__(
-        self, bench: Workbench, agenda: Agenda, ownership: Ownership, loader: Loader, results: asyncio.Event
+        self, bench: Workbench, agenda: Agenda, ownership: Ownership, loader: Loader, recalculation: Recalculation
     ) -> None:
         self._bench, self._agenda, self._ownership, self._loader = bench, agenda, ownership, loader
-        self._results = results
+        self._results, self._failing = recalculation.results, recalculation.failing
+        self._waiting_since: WeakKeyDictionary[OwnedPartition, float] = WeakKeyDictionary()
         self._rates: defaultdict[int, ChunkRates] = defaultdict(ChunkRates)
 
     async def run(self) -> None:
@@ -53,11 +59,20 @@ class Publication:
         if owned.baseline is None:
             return True
         sites = {site.site_id for site in self._agenda.book.of({owned.number})}
-        if sites & (self._agenda.triggers.due_sites - self._loader.holds.sites):
+        waiting = sites & (self._agenda.triggers.uncalculated_sites - self._loader.holds.sites - self._failing())
+        if waiting:
+            self._say_waiting(owned, len(waiting))
             return False
+        self._bench.health.clear(publication_of(owned.number))
         await self._bench.database.write(Database.set_baseline, owned.number, owned.baseline)
         owned.baseline = None
         return True
+
+    def _say_waiting(self, owned: OwnedPartition, sites: int) -> None:
+        since = self._waiting_since.setdefault(owned, time.monotonic())
+        if time.monotonic() - since > PATIENCE_S:
+            reason = f"{sites} sites are yet to be calculated before coefficients are published"
+            self._bench.health.raise_reason(publication_of(owned.number), reason)
 
     async def _publish(self, owned: OwnedPartition) -> None:
         while not owned.dropped:
@@ -72,7 +87,7 @@ class Publication:
 
     async def _has_sent(self, owned: OwnedPartition, rows: list[OutboxRow]) -> bool:
         """Publish a chunk; False if that has to be tried again later, or by another owner."""
-        key, rates = f"publication of partition {owned.number}", self._rates[owned.number]
+        key, rates = publication_of(owned.number), self._rates[owned.number]
         try:
             with metrics.PUBLISH_SECONDS.time():
                 await owned.publisher.publish(rows)

@@ -47,6 +47,11 @@ class Recalculation:
         self.results = asyncio.Event()
         self._bench, self._agenda, self._parts = bench, agenda, parts
         self._settling = asyncio.Lock()
+        self._failed: list[tuple[int, Due]] = []  # with when to try again, in milliseconds of `now_ms`
+
+    def failing(self) -> set[str]:
+        """Sites whose last calculation failed and waits to be tried again."""
+        return {due.site_id for _, due in self._failed}
 
     async def run(self) -> None:
         """Work for ever."""
@@ -86,7 +91,10 @@ class Recalculation:
             return
         await self._bench.database.write(set_all_complete, {site.site_id: windows for site, windows in found.items()})
         for site, windows in found.items():
+            known = site.complete
             site.widen(windows)
+            if known and windows[0].start < known.start:
+                self._agenda.triggers.earlier_complete(site.site_id, now_ms())
             self._agenda.triggers.windows_complete(site.site_id, max(w.end for w in windows), now_ms())
 
     def _newly_complete(self, site: Site) -> list[Window]:
@@ -98,20 +106,45 @@ class Recalculation:
 
     async def _calculate_due(self) -> None:
         triggers, loader = self._agenda.triggers, self._parts.loader
+        self._put_back()
         while due := triggers.take(loader.is_loading, loader.holds.sites, now_ms()):
             metrics.DUE_SITES.set(len(triggers.due_sites))
-            key = f"calculation of {due.site_id}"
             self._bench.health.beat("calculations", BEAT_S)
-            try:
-                await self._calculate(due)
-                self._bench.health.clear(key)
-                await self.settle()  # other partitions need not wait for all of these calculations
-            except duckdb.Error as error:
-                self._bench.health.raise_reason(key, f"{due.site_id} could not be calculated, trying again: {error}")
-                triggers.put_back(due, now_ms())
-                await asyncio.sleep(self._bench.backoff_s)
+            if not await self._is_calculated(due):
+                self._failed.append((now_ms() + round(1000 * self._bench.backoff_s), due))
+            await self.settle()  # other partitions need not wait for all of these calculations
+            self._put_back()
         metrics.DUE_SITES.set(len(triggers.due_sites))
         self.results.set()
+
+    def _put_back(self) -> None:
+        """Calculations that failed a while ago are due again: one that always fails does not hold up the others."""
+        now = now_ms()
+        again = [due for at_ms, due in self._failed if at_ms <= now]
+        self._failed = [(at_ms, due) for at_ms, due in self._failed if at_ms > now]
+        for due in again:
+            if self._agenda.triggers.knows(due.site_id):
+                self._agenda.triggers.put_back(due, now)
+            else:
+                self._bench.health.clear(f"calculation of {due.site_id}")
+
+    async def _is_calculated(self, due: Due) -> bool:
+        """Calculate; False if that failed and has to be tried again.
+
+        Raises:
+            duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException: the database is of no more use.
+        """
+        key = f"calculation of {due.site_id}"
+        try:
+            await self._calculate(due)
+        except (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException):
+            raise
+        except duckdb.Error as error:
+            if self._agenda.book.get(due.site_id):
+                self._bench.health.raise_reason(key, f"{due.site_id} could not be calculated, trying again: {error}")
+            return False
+        self._bench.health.clear(key)
+        return True
 
     async def _calculate(self, due: Due) -> None:
         trigger = ", ".join(due.causes)

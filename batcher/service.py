@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from batcher.agenda import Agenda
+from batcher.completeness import open_before
 from batcher.database import Database
 from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NotFound, NotReady, WrongOwner
 from batcher.owners import Member, Owners, sites_of
@@ -183,6 +184,9 @@ class Service:
             NotReady: this worker does not keep up.
         """
         await self._up_to_date()
+        still_open = self._still_open(site_id, as_of_ms)
+        if still_open and not partial:
+            raise Incomplete(rfc3339(as_of_ms), still_open)
         sites, not_ready = await self.chosen(site_id)
         if not_ready:
             raise NotReady("; ".join(not_ready.values()))
@@ -195,8 +199,25 @@ class Service:
         is_newest = site.complete is not None and as_of_ms == site.complete.end
         return await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.REQUEST, newest=is_newest)
 
+    def _still_open(self, site_id: str | None, as_of_ms: int) -> list[IncompleteSite]:
+        """Sites at home here of which a source partition holds open windows, facts or none: they would be missing."""
+        found = open_before(self.frontiers(), as_of_ms)
+        ours = {site for site in found if self._bench.home_of(site) in self.assignment}
+        return [
+            IncompleteSite(
+                site,
+                f"window {rfc3339(found[site].start)} to {rfc3339(found[site].end)} is open",
+                self._complete_until(site),
+            )
+            for site in sorted(ours if site_id is None else ours & {site_id})
+        ]
+
+    def _complete_until(self, site_id: str) -> str | None:
+        site = self._agenda.book.get(site_id)
+        return rfc3339(site.complete.end) if site and site.complete else None
+
     def _incomplete(self, site: Site, as_of_ms: int) -> IncompleteSite | None:
-        until = None if site.complete is None else rfc3339(site.complete.end)
+        until = self._complete_until(site.site_id)
         if held := self._parts.loader.holds.reason(site.site_id):
             return IncompleteSite(site.site_id, held, until)
         window = site.incomplete_before(as_of_ms)

@@ -1,7 +1,8 @@
 """When a site is calculated anew, and for which instant. Pure.
 
-1. A site is due when more of its windows are complete than at its last calculation, when facts before the last instant
-   have changed, when reference data that it uses has, and once after a start: the same run again changes nothing.
+1. A site is due when more of its windows are complete than at its last calculation, early ones among them, when facts
+   before the last instant have changed, when reference data that it uses has, and once after a start: the same run
+   again changes nothing.
 2. However many reasons come together, a site is calculated once, for the end of its latest complete window.
 3. A site that is being loaded waits: what comes next would make the calculation stale. It does not wait longer than
    `patience_ms`, so that a steady stream of batches cannot put it off for ever. One with a batch on hold does: its
@@ -66,11 +67,21 @@ class Triggers:
         """A site is no longer ours."""
         self._sites.pop(site_id, None)
 
+    def knows(self, site_id: str) -> bool:
+        """Whether the site is ours."""
+        return site_id in self._sites
+
     def windows_complete(self, site_id: str, complete_ms: int, now: int) -> None:
         """The site's windows that end by `complete_ms` are complete."""
         site = self._sites.setdefault(site_id, _Site())
         if site.complete_ms is None or complete_ms > site.complete_ms:
             site.complete_ms = complete_ms
+            site.raise_cause(Cause.WINDOWS, now)
+
+    def earlier_complete(self, site_id: str, now: int) -> None:
+        """Windows before those known to be complete are, too: the coverage of the last calculation has grown."""
+        site = self._sites.setdefault(site_id, _Site())
+        if site.calculated_ms is not None:
             site.raise_cause(Cause.WINDOWS, now)
 
     def facts_changed(self, site_id: str, earliest_ms: int, now: int) -> None:
@@ -106,6 +117,15 @@ class Triggers:
         """A calculation was made."""
         site = self._sites.setdefault(site_id, _Site())
         site.calculated_ms = max(as_of_ms, site.calculated_ms or as_of_ms)
+
+    @property
+    def uncalculated_sites(self) -> set[str]:
+        """Sites with complete windows that have not been calculated since they came here."""
+        return {
+            site_id
+            for site_id, site in self._sites.items()
+            if site.complete_ms is not None and site.calculated_ms is None
+        }
 
     @property
     def due_sites(self) -> set[str]:

@@ -243,6 +243,21 @@ def test_a_late_fact_before_the_first_one_adds_the_windows_since() -> None:
     assert widened(Window(2 * HOUR, 5 * HOUR), found) == Window(0, 6 * HOUR)
 
 
+def test_windows_before_the_span_join_it_all_together_once_everything_up_to_it_was_passed() -> None:
+    """Idle partitions let 100 to 110 be complete; then older facts begin to come, and windows close behind F.
+
+    first fact 20, passed 21 → nothing: between the window of hour 20 and the span all are open
+    first fact 20, passed 100 → 20 to 99
+    """
+    span = Window(100 * HOUR, 110 * HOUR)
+    assert newly_complete(HOURLY, 20 * HOUR, 21 * HOUR, span) == []
+    assert newly_complete(HOURLY, 20 * HOUR, 100 * HOUR - 1, span) == []
+    assert incomplete_before(HOURLY, 20 * HOUR, 60 * HOUR, span) == Window(20 * HOUR, 21 * HOUR)
+    found = newly_complete(HOURLY, 20 * HOUR, 100 * HOUR, span)
+    assert starts(found) == list(range(20, 100))
+    assert widened(span, found) == Window(20 * HOUR, 110 * HOUR)
+
+
 def test_nothing_is_complete_where_nothing_was_passed() -> None:
     """No span comes from no windows."""
     assert newly_complete(HOURLY, 4 * HOUR, 4 * HOUR + 1, None) == []

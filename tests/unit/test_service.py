@@ -17,7 +17,7 @@ from batcher.api import PARTITIONS_HEADER, Api, naming_partitions
 from batcher.following import Position
 from batcher.holds import Holds
 from batcher.manifests import Progress
-from batcher.objections import Ambiguous, NotFound, NotReady
+from batcher.objections import Ambiguous, Incomplete, NotFound, NotReady
 from batcher.owners import CLIENT_PREFIX, Member
 from batcher.ownership import Ownership
 from batcher.partition import OwnedPartition
@@ -25,6 +25,7 @@ from batcher.replies import ARROW_STREAM, table_reply
 from batcher.service import Service
 from runtime.connections import partition_of
 from runtime.health import Health, serve_http
+from schemas.records import OpenWindow
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 PARTITIONS = 2
@@ -45,6 +46,7 @@ class Town:
             health=Health(),
         )
         self.agenda, self.holds, self.reference = Agenda(windows), Holds[Any](1.0), Position()
+        self.records: dict[str, Any] = {}
         loader: Any = SimpleNamespace(holds=self.holds, forget_dropped=self._nothing)
         self.ownership = Ownership(bench, loader, lambda _: None)
         self.ownership.assignment = frozenset(range(PARTITIONS))
@@ -54,7 +56,7 @@ class Town:
         parts: Any = SimpleNamespace(
             ownership=self.ownership,
             loader=loader,
-            frontiers=SimpleNamespace(topic="f", position=Position()),
+            frontiers=SimpleNamespace(topic="f", position=Position(), records=self.records),
             reference=SimpleNamespace(topic="r", position=self.reference),
         )
         recalculation: Any = SimpleNamespace(settle=self._nothing)
@@ -215,3 +217,26 @@ def test_an_arrow_answer_says_which_sites_it_leaves_out() -> None:
         found = pa.ipc.open_stream(body).read_all()
         assert found.replace_schema_metadata(None) == table
         assert found.schema.metadata == {b"not_ready": b'{"S":"held"}'}
+
+
+@pytest.mark.parametrize("asked", [None, LEFT])
+async def test_an_instant_is_not_complete_while_a_window_before_it_is_open(
+    town: Town, asked: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a site of which nothing has been loaded yet: it must not be left out in silence. A window that starts at
+    the instant does not matter, nor does a site of another worker."""
+
+    async def ends(*_: object) -> dict[int, int]:
+        return {0: 0, 1: 0}
+
+    monkeypatch.setattr(service, "end_offsets", ends)
+    town.reference.reached = {0: 0, 1: 0}
+    town.agenda.book.remove({0, 1})
+    window = OpenWindow(site_id=LEFT, start=5, end=10, first_offset=0, count=1, offsets_hash="0" * 16)
+    town.records["orders/0"] = SimpleNamespace(open_windows=(window,))
+    with pytest.raises(Incomplete, match=f"{LEFT}: window .* is open"):
+        await town.service.recalculate(asked, 6, "rolling_30d", partial=False)
+    assert await town.service.recalculate(None, 5, "rolling_30d", partial=False) == []
+    assert await town.service.recalculate(None, 6, "rolling_30d", partial=True) == []
+    town.ownership.assignment = frozenset({1})
+    assert await town.service.recalculate(None, 6, "rolling_30d", partial=False) == []

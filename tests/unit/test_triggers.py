@@ -44,6 +44,27 @@ def test_windows_that_were_complete_already_are_no_reason() -> None:
     assert triggers.take(quiet, (), 3) is None
 
 
+def test_windows_before_those_known_to_be_complete_are_a_reason() -> None:
+    """The coverage of the last calculation has grown; the instant stays the latest complete one."""
+    triggers = made(100)
+    triggers.earlier_complete("A", 1)
+    assert triggers.take(quiet, (), 2) == Due("A", 100, (Cause.WINDOWS,))
+
+
+def test_a_site_is_yet_to_be_calculated_until_it_was_once_since_it_came() -> None:
+    """Being due again does not count, nor does a site without complete windows."""
+    triggers = Triggers(PATIENCE)
+    triggers.begin("A", 100, 0)
+    triggers.begin("B", None, 0)
+    assert triggers.uncalculated_sites == {"A"}
+    triggers.calculated("A", 100)
+    triggers.facts_changed("A", 5, 1)
+    assert triggers.due_sites == {"A"}
+    assert triggers.uncalculated_sites == set()
+    triggers.begin("A", 100, 2)
+    assert triggers.uncalculated_sites == {"A"}
+
+
 def test_facts_before_the_last_instant_are_a_reason_and_later_ones_are_not() -> None:
     """
     calculated for 100: a fact at 99 was in its horizon, one at 100 was not (`[start, as_of)`)
