@@ -62,8 +62,8 @@ TOPICS: tuple[TopicSpec, ...] = (
     _source(TopicRole.RETURNS, "wms.returns.v1", "return events"),
     _source(TopicRole.CYCLE_COUNTS, "wms.cycle-counts.v1", "cycle count events"),
     TopicSpec(TopicRole.REFERENCE, "velocity.reference.v1", 1, "effective-dated reference data", _COMPACT),
-    TopicSpec(TopicRole.BATCHES, "velocity.batches.v1", 6, "manifests of batches, by site", _FOREVER | _ROOMY),
-    TopicSpec(TopicRole.FRONTIERS, "velocity.frontiers.v1", 1, "state of each source partition", _COMPACT | _ROOMY),
+    TopicSpec(TopicRole.BATCHES, "velocity.batches.v1", 6, "manifests of batches, by site", _FOREVER, _ROOMY),
+    TopicSpec(TopicRole.FRONTIERS, "velocity.frontiers.v1", 1, "state of each source partition", _COMPACT, _ROOMY),
     TopicSpec(
         TopicRole.DEAD_LETTERS,
         "velocity.dead-letters.v1",
