@@ -45,6 +45,14 @@ LANES: tuple[Lane, ...] = (
         flavour="avro",
         by_default=False,
     ),
+    Lane(
+        "recovery",
+        "recovery",
+        "velocity stream, replay of a 24 h window after a kill",
+        "events",
+        "recovery_eps",
+        by_default=False,
+    ),
     Lane("batch", "batch", "Avro files to deduplicated facts", "facts", "batch_facts_per_s", reads_topic=False),
     Lane(
         "recalc",

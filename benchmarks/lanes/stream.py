@@ -46,7 +46,7 @@ def run(job: Job) -> Measurement:
         more["VELOCITY_INTAKE__SCHEMA_DIR"] = str(write_schema_dir(job.scratch / "schemas"))
     os.environ.update(environment(job, **more))
     settings = Settings()
-    with pipeline_topics(settings), _worker() as worker:
+    with pipeline_topics(settings), stream_worker() as worker:
         taken = _Followed(settings, worker, port, job)
         measured = taken.to_the_end()
         if code := worker.wait(STOP_TIMEOUT_S):
@@ -57,7 +57,7 @@ def run(job: Job) -> Measurement:
 
 
 @contextmanager
-def _worker() -> Iterator["subprocess.Popen[bytes]"]:
+def stream_worker() -> Iterator["subprocess.Popen[bytes]"]:
     """The process under test. Its log goes where this process's errors go."""
     process = subprocess.Popen(COMMAND, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     try:
@@ -76,9 +76,7 @@ class _Followed:
         self._worker, self._job = worker, job
         self._metrics = f"http://127.0.0.1:{port}/metrics"
         self._watch = Stopwatch(worker.pid, job.broker_pid)
-        self._topic = settings.topics.name(TopicRole.FRONTIERS)
-        self._consumer = _consumer(settings)
-        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        self._consumer = consumer_of(settings)
         self._taken, self._progress_at = 0, time.monotonic()
 
     def to_the_end(self) -> Measurement:
@@ -115,10 +113,22 @@ class _Followed:
 
     def _read_frontiers(self) -> int:
         """Take the frontiers announced since; how many."""
-        values = [m.value() for m in self._consumer.consume(1000, timeout=0.0) if m.error() is None and m.value()]
-        records = [decode(value, Frontier) for value in values]
-        self.frontiers |= {record.key: record for record in records if record.source_topic == self._job.topic}
+        records = read_frontiers(self._consumer, self._job.topic)
+        self.frontiers |= {record.key: record for record in records}
         return len(records)
+
+
+def consumer_of(settings: Settings) -> Consumer:
+    """A consumer of the frontier records from the first one on."""
+    consumer = _consumer(settings)
+    consumer.assign([TopicPartition(settings.topics.name(TopicRole.FRONTIERS), 0, OFFSET_BEGINNING)])
+    return consumer
+
+
+def read_frontiers(consumer: Consumer, topic: str) -> list[Frontier]:
+    """Those of a source topic announced since."""
+    values = [m.value() for m in consumer.consume(1000, timeout=0.0) if m.error() is None and m.value()]
+    return [record for record in (decode(value, Frontier) for value in values) if record.source_topic == topic]
 
 
 def _taken(metrics: str) -> int:
