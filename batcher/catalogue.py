@@ -79,6 +79,11 @@ def complete_among(connection: Connection, site_id: str, windows: Collection[Win
     return len({Window(start, end) for start, end in rows}.intersection(windows))
 
 
+def complete_windows(connection: Connection, site_id: str) -> int:
+    """How many windows of the site have ever been complete, of whatever grid."""
+    return _QUERIES["count_complete"].value(connection, site_id=site_id)
+
+
 def complete_span(connection: Connection, site_id: str) -> Window | None:
     """From the start of the site's earliest complete window to the end of its latest; None without one."""
     ((start_ms, end_ms),) = _QUERIES["complete_span"].rows(connection, site_id=site_id)

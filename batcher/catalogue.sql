@@ -39,5 +39,8 @@ INSERT INTO complete_windows SELECT $site_id, unnest($starts::BIGINT[]), unnest(
 SELECT start_ms, end_ms FROM complete_windows
 WHERE site_id = $site_id AND end_ms > $start_ms AND start_ms < $end_ms ORDER BY start_ms, end_ms;
 
+-- name: count_complete
+SELECT count(*) FROM complete_windows WHERE site_id = $site_id;
+
 -- name: complete_span
 SELECT min(start_ms), max(end_ms) FROM complete_windows WHERE site_id = $site_id;

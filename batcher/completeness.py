@@ -18,9 +18,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.records import Frontier, OpenWindow, Window
-from schemas.windows import SiteWindows, WindowGrid
+from schemas.windows import DAY_MS, SiteWindows, WindowGrid
 
 _UNBOUNDED = 2**63 - 1
+MOST_WINDOWS = 5_000
 _KEPT_RECORDS = 32  # per source partition, of those whose manifests have not been taken
 
 
@@ -134,15 +135,18 @@ def newly_complete(grid: WindowGrid, first_fact_ms: int, passed_ms: int, span: W
     """Windows that are complete now and were not: from the one of the site's first fact to the last that ends by
     `passed_ms`, ascending.
 
-    `span` covers those that were complete before; None if none was. Earlier ones join it all together, once everything
-    up to it has been passed: where older facts begin to come after a partition was idle, they have not been.
+    `span` covers those that were complete before; None if none was. Earlier ones join it without a hole, once all up
+    to it has been passed: where older facts begin to come after a partition was idle, it has not been. Of each side
+    about `MOST_WINDOWS` are named at a time, those next to the span; ask again for more. One event of 1970 is half a
+    century of windows.
     """
+    reach_ms = MOST_WINDOWS * (grid.spec.size_ms or DAY_MS)
     if span is None:
-        found = grid.windows_between(first_fact_ms, passed_ms)
+        found = grid.windows_between(first_fact_ms, min(passed_ms, first_fact_ms + reach_ms))
     else:
         joins = first_fact_ms < span.start <= passed_ms
-        earlier = grid.windows_between(first_fact_ms, span.start) if joins else []
-        found = earlier + grid.windows_between(span.end, passed_ms)
+        earlier = grid.windows_between(max(first_fact_ms, span.start - reach_ms), span.start) if joins else []
+        found = earlier + grid.windows_between(span.end, min(passed_ms, span.end + reach_ms))
     return [window for window in found if window.end <= passed_ms]
 
 

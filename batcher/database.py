@@ -149,6 +149,11 @@ class Database:
         with self._file.reading() as connection:
             return catalogue.complete_among(connection, site_id, windows)
 
+    def complete_windows(self, site_id: str) -> int:
+        """How many windows of the site have ever been complete, of whatever grid."""
+        with self._file.reading() as connection:
+            return catalogue.complete_windows(connection, site_id)
+
     def complete_span(self, site_id: str) -> Window | None:
         """From the start of the site's earliest complete window to the end of its latest; None without one."""
         with self._file.reading() as connection:

@@ -86,16 +86,22 @@ class Recalculation:
 
     async def _complete(self) -> None:
         ready = {number for number, one in self._parts.ownership.partitions.items() if one.ready}
-        found = {site: windows for site in self._agenda.book.of(ready) if (windows := self._newly_complete(site))}
-        if not found:
-            return
-        await self._bench.database.write(set_all_complete, {site.site_id: windows for site, windows in found.items()})
-        for site, windows in found.items():
-            known = site.complete
-            site.widen(windows)
-            if known and windows[0].start < known.start:
-                self._agenda.triggers.earlier_complete(site.site_id, now_ms())
-            self._agenda.triggers.windows_complete(site.site_id, max(w.end for w in windows), now_ms())
+        before: dict[Site, Window | None] = {}
+        while found := {site: new for site in self._agenda.book.of(ready) if (new := self._newly_complete(site))}:
+            await self._bench.database.write(set_all_complete, {site.site_id: new for site, new in found.items()})
+            for site, windows in found.items():
+                before.setdefault(site, site.complete)
+                site.widen(windows)
+        for site, known in before.items():
+            self._say_complete(site, known)
+
+    def _say_complete(self, site: Site, known: Window | None) -> None:
+        """More windows of a site are complete than were, which is reason to calculate it."""
+        now = site.complete
+        if known and now and now.start < known.start:
+            self._agenda.triggers.earlier_complete(site.site_id, now_ms())
+        if now:
+            self._agenda.triggers.windows_complete(site.site_id, now.end, now_ms())
 
     def _newly_complete(self, site: Site) -> list[Window]:
         taken = self._parts.ownership.partitions[site.partition].progress.next_offset_of(site.site_id)

@@ -87,6 +87,5 @@ def _complete(database: Database, site: Site) -> Window | None:
     span = database.complete_span(site.site_id)
     if span is None:
         return None
-    windows = site.grid.windows_between(span.start, span.end)
-    count = database.complete_count(site.site_id, span.start, span.end)
-    return span if count == len(windows) and widened(None, windows) == span else None
+    known = database.complete_windows(site.site_id)
+    return span if known == site.grid.count_between(span.start, span.end) else None

@@ -108,6 +108,13 @@ class WindowGrid:
             at_ms = windows[-1].end
         return windows
 
+    def count_between(self, start_ms: int, end_ms: int) -> int | None:
+        """How many windows make up `[start_ms, end_ms)`; None where it does not begin and end with one."""
+        if self.window_of(start_ms).start != start_ms or self.window_of(end_ms).start != end_ms:
+            return None
+        size_ms = self.spec.size_ms
+        return (end_ms - start_ms) // size_ms if size_ms else len(self.windows_between(start_ms, end_ms))
+
     def _starts_around(self, day: date) -> list[int]:
         """Starts of the windows of a day and of two days on either side; strictly ascending.
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from batcher.completeness import (
+    MOST_WINDOWS,
     Passage,
     PassageBoard,
     Place,
@@ -256,6 +257,24 @@ def test_windows_before_the_span_join_it_all_together_once_everything_up_to_it_w
     found = newly_complete(HOURLY, 20 * HOUR, 100 * HOUR, span)
     assert starts(found) == list(range(20, 100))
     assert widened(span, found) == Window(20 * HOUR, 110 * HOUR)
+
+
+def test_half_a_century_of_windows_is_named_bit_by_bit() -> None:
+    """One event of 1970, a default that somebody forgot to set: the span grows until all is in it, without a hole."""
+    grid = WindowGrid(WindowSpec.parse("PT5M"), ZoneInfo("UTC"))
+    passed_ms, first_ms = 1_790_000_000_000, 1_789_000_000_000
+    span = widened(None, newly_complete(grid, first_ms, passed_ms, None))
+    assert span == Window(grid.window_of(first_ms).start, grid.window_of(passed_ms).start)
+    rounds = 0
+    while found := newly_complete(grid, 0, passed_ms, span):
+        assert len(found) <= MOST_WINDOWS + 1
+        assert found[-1].end == span.start
+        span, rounds = widened(span, found), rounds + 1
+        assert span is not None
+        if rounds == 3:
+            break
+    span = Window(7 * 300_000, span.end)
+    assert [window.start for window in newly_complete(grid, 0, passed_ms, span)] == [n * 300_000 for n in range(7)]
 
 
 def test_nothing_is_complete_where_nothing_was_passed() -> None:

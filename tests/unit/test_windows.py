@@ -250,3 +250,14 @@ def test_windows_between_are_those_that_intersect() -> None:
     assert cut.windows_between(begin, begin + 1) == [Window(begin, begin + HOUR_MS)]
     assert len(cut.windows_between(begin + 1, begin + 2 * HOUR_MS + 1)) == 3
     assert len(cut.windows_between(begin, begin + 2 * HOUR_MS)) == 2
+
+
+@pytest.mark.parametrize("spec", ["PT15M", "local-day", "shifts:06:00,14:00,22:00"])
+def test_windows_are_counted_as_they_are_listed(spec: str) -> None:
+    """Over both changes of the clocks; what does not begin or end with a window has no number."""
+    grid = WindowGrid(WindowSpec.parse(spec), ZoneInfo("Europe/London"))
+    start, end = grid.window_of(1_300_000_000_000).start, grid.window_of(1_330_000_000_000).start
+    assert grid.count_between(start, end) == len(grid.windows_between(start, end))
+    assert grid.count_between(start, start) == 0
+    assert grid.count_between(start + 1, end) is None
+    assert grid.count_between(start, end - 1) is None
