@@ -17,7 +17,8 @@ from streams.fetch_decoder import FetchDecoder, pieces
 from streams.fetch_lane import Fetch
 from streams.ledger import Announced, CheckpointRefusedByBroker, Ledger, PartitionLost
 from streams.open_windows import WindowKey
-from streams.partition import Partition
+from streams.partition import LostRecords, Partition, ReplayMismatch
+from streams.snapshot import Arrivals
 from streams.workbench import Workbench
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class OwnedPartition:
         self.tp = TP(identity.topic, identity.partition)
         self.name = partition_key(*self.tp)
         self.dropped = False
-        self.lost: Exception | None = None  # what made a spill fail: rows are in neither memory nor file
+        self.lost: Exception | None = None  # why what is in memory is not whole, so that nothing may be committed
         self.last_checkpoint = 0.0  # monotonic seconds
         self._bench, self._ledger, self._read_commit = bench, ledger, read_commit
         self._announced, self._commit_made = dict(found.announced), found.commit
@@ -82,9 +83,18 @@ class OwnedPartition:
             arrivals = await asyncio.to_thread(self._decoder.decode, piece, counted=not self.state.replaying)
             if self.dropped:
                 return
-            self.state.admit(arrivals)
+            self._admit(arrivals)
             if self.state.windows.to_spill(self._bench.settings.stream.chunk_records):
                 self._spilling = asyncio.create_task(self.spill())
+
+    def _admit(self, arrivals: Arrivals) -> None:
+        try:
+            self.state.admit(arrivals)
+        except (LostRecords, ReplayMismatch):
+            raise
+        except Exception as error:  # it may be taken by half, which no checkpoint must say
+            self.lost = error
+            raise
 
     async def _room(self) -> None:
         """Wait until the last spill is done, and until what waits for a checkpoint, which is slower, is little."""
@@ -160,6 +170,11 @@ class OwnedPartition:
         if not early and now - self.last_checkpoint < stream.checkpoint_interval.total_seconds():
             return False
         return self.state.due(self._bench.windows.floors)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether all that there is to say has been committed."""
+        return self._checkpoint is None and not self.lost and not self.state.due(self._bench.windows.floors)
 
     async def checkpoint(self) -> Frontier | None:
         """Commit what is due, or go on with what could not be committed before.

@@ -146,7 +146,7 @@ async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
     try:
         return await _until_end(worker, stop, helpers)
     except Exception as error:
-        log.error("failed", error=repr(error))
+        worker.background.end(1, f"failed: {error!r}")  # nothing that is in memory can be trusted now
         raise
     finally:
         await worker.finish()

@@ -166,6 +166,8 @@ class StreamWorker:
             self._watch_for_stall(owned, now)
             if tp not in self._checkpoints and owned.due(now, at_once=self._drain_ends(owned)):
                 self._start_checkpoint(tp, owned)
+            elif owned.says_nothing:
+                self._health.clear(f"partition {owned.name}")  # of a checkpoint that failed before it was recovered
         measure(list(self._owned.values()), self._bench.windows, now, self._bench.wall_ms())
 
     def _pass_time(self, owned: OwnedPartition) -> None:

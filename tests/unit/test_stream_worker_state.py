@@ -12,7 +12,7 @@ from streams import worker as worker_module
 from streams.drain import DrainRequest
 from streams.fetch_decoder import pieces
 from streams.fetch_lane import Fetch
-from streams.ledger import CheckpointRefusedByBroker
+from streams.ledger import CheckpointRefusedByBroker, PartitionLost
 from streams.recovery import LogBounds
 
 NOON_MS = 1_772_366_400_000  # 2026-03-01T12:00:00Z
@@ -192,6 +192,47 @@ async def test_rows_lost_on_their_way_to_the_temporary_file_lose_the_partition(
     await world.ticked()
     assert world.ledger.entries == []
     assert world.worker.background.failed
+
+
+async def test_a_fetch_that_was_taken_by_half_is_never_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out while its rows join their windows: the rows are there, the position is not."""
+    world = WorkerWorld(tmp_path)
+    await world.ticked()
+    before = len(world.ledger.entries)
+    state = world.owned.state
+    monkeypatch.setattr(type(state.clock), "observe", _out_of_memory)
+    with pytest.raises(MemoryError):
+        await world.take(orders(100))
+    monkeypatch.undo()
+    assert state.windows.buffered_rows == 100
+    assert state.position == 0
+    state.drain_to(NOON_MS, "d1")
+    await world.ticked()
+    assert world.worker.background.failed
+    await world.worker.finish()
+    assert len(world.ledger.entries) == before
+
+
+async def test_readiness_names_a_lost_partition_until_it_has_said_what_it_has(tmp_path: Path) -> None:
+    """A checkpoint that is lost turns it red; it stays so while there is something that cannot be committed."""
+    world = WorkerWorld(tmp_path, checkpoint_interval="PT0.01S")
+
+    async def lost() -> None:
+        raise PartitionLost("the commit's outcome is unknown", fenced=True)
+
+    world.ledger.before_commit = lost
+    await world.take(orders(10))
+    await world.ticked()
+    assert "outcome is unknown" in str(world.health.ready())
+    world.owned.dropped, world.ledger.before_commit = False, None
+    world.worker._owned[ORDERS] = world.owned
+    world.owned._checkpoint, world.owned.state.in_flight = None, None
+    await asyncio.sleep(0.02)
+    await world.ticked()
+    await world.ticked()
+    assert world.health.ready() == (True, {})
 
 
 def _out_of_memory(*_: Any) -> bytes:
