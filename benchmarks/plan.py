@@ -16,6 +16,7 @@ class Lane:
     headline_is_seconds: bool = False
     reads_topic: bool = True
     every_run: bool = True  # else in the first run alone: it repeats by itself, or its set-up is long
+    rival: bool = False  # another engine: runs only where it is named, and needs a JDK
 
 
 LANES: tuple[Lane, ...] = (
@@ -34,14 +35,18 @@ LANES: tuple[Lane, ...] = (
         reads_topic=False,
         every_run=False,
     ),
+    Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", rival=True),
 )
 
 #: What the others are compared with.
 YARDSTICKS = ("raw", "plain", "faust")
 
+#: What they are compared with by CPU seconds, where it ran.
+CPU_YARDSTICK = "flink"
+
 
 def lanes_named(names: list[str]) -> tuple[Lane, ...]:
-    """The lanes of these names in the order of the table; all for none.
+    """The lanes of these names in the order of the table; for none, all but the rivals.
 
     Raises:
         ValueError: there is no such lane.
@@ -49,4 +54,4 @@ def lanes_named(names: list[str]) -> tuple[Lane, ...]:
     known = {lane.name for lane in LANES}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no such lane: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return tuple(lane for lane in LANES if not names or lane.name in names)
+    return tuple(lane for lane in LANES if lane.name in names or not (names or lane.rival))
