@@ -36,6 +36,7 @@ LANES: tuple[Lane, ...] = (
         every_run=False,
     ),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", rival=True),
+    Lane("kafka-streams", "kafka_streams", "Kafka Streams, windows by SKU", "events", "kafka_streams_eps", rival=True),
 )
 
 #: What the others are compared with.

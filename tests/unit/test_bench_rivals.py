@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks.feed import START_MS, BenchFeed
+from benchmarks.lanes.kafka_streams import closed
 from benchmarks.rivals.jvm import SOURCES, NoJdk, jdk
 from sandbox.kafka.install import parse_pins
 
@@ -37,3 +40,16 @@ def test_without_a_jdk_the_error_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(NoJdk, match=r"in JAVA_HOME \("):
         jdk()
+
+
+def test_a_window_is_closed_by_events_of_its_own_partition() -> None:
+    """[06:00, 06:05) ends 30 s before the latest event of each; the window that holds that event stays open."""
+    feed = BenchFeed(events=140_000, skus=50, partitions=2)  # 350 s of event time, up to 30 s late
+    times = np.concatenate([chunk.event_times for chunk in feed.chunks()])
+    quantities = np.concatenate([chunk.quantities for chunk in feed.chunks()])
+    before = times < START_MS + 300_000
+    assert closed(feed) == (before.sum(), quantities[before].sum())
+    assert closed(BenchFeed(events=1_000)) == (
+        0,
+        0,
+    )  # the first events are of the window before, still within its grace
