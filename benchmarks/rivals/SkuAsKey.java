@@ -14,9 +14,9 @@ import org.apache.kafka.common.TopicPartition;
 /**
  * Gives each record its SKU as key, as if the topic had been written so.
  *
- * <p>The topic has no keys, and Kafka Streams can group only by a new key after it has sent every record through a topic
- * of its own. That would be another benchmark; and as it does not read partitions in step, records would come out of that
- * topic later than any grace that the windows could have. So windows are per partition, as the stream worker's are.
+ * <p>The topic has no keys, and Kafka Streams groups by a new key only after it has sent every record through a topic
+ * of its own. As it does not read partitions in step, records can come out of that topic later than a grace of 30 s. So
+ * windows are per partition, as the stream worker's are.
  */
 public final class SkuAsKey implements ConsumerInterceptor<byte[], byte[]> {
     private static final byte[] BEFORE = "\"sku\":\"".getBytes(StandardCharsets.US_ASCII);
