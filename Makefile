@@ -9,10 +9,10 @@ OURS   := schemas runtime streams batcher console sandbox benchmarks tests requi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench soak lint lock clean
+.PHONY: help setup demo test bench bench-rivals soak lint lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@$(MISSING) || true
 
 setup: $(READY) ## Build .venv from the locked requirements, with .venv/bin/velocity in it
@@ -25,6 +25,9 @@ test: $(READY) ## Run the tests
 
 bench: $(READY) ## Measure the stages against plain alternatives
 	@$(BIN)/velocity bench
+
+bench-rivals: $(READY) ## Measure the stream worker beside Flink and Kafka Streams; needs a JDK
+	@$(BIN)/velocity bench -- --lanes raw stream flink kafka-streams
 
 soak: $(READY) ## Run the long crash tests, and the property tests with many more examples
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout=3600 tests/properties

@@ -19,6 +19,7 @@ class Lane:
     reads_topic: bool = True
     flavour: Flavour = "json"  # of the feed
     by_default: bool = True  # else only where it is asked for by name
+    rival: bool = False  # another engine: it needs a JDK
     every_run: bool = True  # else in the first run alone: it repeats by itself, or its set-up is long
 
 
@@ -64,10 +65,23 @@ LANES: tuple[Lane, ...] = (
         reads_topic=False,
         every_run=False,
     ),
+    Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),
+    Lane(
+        "kafka-streams",
+        "kafka_streams",
+        "Kafka Streams, windows by SKU",
+        "events",
+        "kafka_streams_eps",
+        by_default=False,
+        rival=True,
+    ),
 )
 
 #: What the others are compared with.
 YARDSTICKS = ("raw", "plain", "faust")
+
+#: What they are compared with by CPU seconds, where it ran.
+CPU_YARDSTICK = "flink"
 
 
 def lanes_named(names: list[str]) -> tuple[Lane, ...]:

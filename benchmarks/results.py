@@ -9,11 +9,20 @@ from typing import Any
 
 from benchmarks.feed import EVENTS_PER_SECOND, BenchFeed
 from benchmarks.measure import Measurement
-from benchmarks.plan import LANES, YARDSTICKS, Lane
+from benchmarks.plan import CPU_YARDSTICK, LANES, YARDSTICKS, Lane
 
 Run = dict[str, Measurement]  # one run: measurements by lane name
 
 COLUMNS = ("lane", "a second", "lowest – highest", "CPU s per million", "RSS MB", *(f"× {y}" for y in YARDSTICKS))
+
+
+def columns(runs: Sequence[Run]) -> tuple[str, ...]:
+    """`COLUMNS`, and one more where the yardstick by CPU seconds ran."""
+    return (*COLUMNS, f"× {CPU_YARDSTICK} by CPU") if _ran(CPU_YARDSTICK, runs) else COLUMNS
+
+
+def _ran(lane: str, runs: Sequence[Run]) -> bool:
+    return any(lane in run for run in runs)
 
 
 def ratios(runs: Sequence[Run], lane: str, yardstick: str) -> list[float]:
@@ -28,8 +37,8 @@ def cpu_ratios(runs: Sequence[Run], lane: str, yardstick: str) -> list[float]:
 
 
 def table(runs: Sequence[Run]) -> list[tuple[str | int | None, ...]]:
-    """A row per lane that was measured, under `COLUMNS`."""
-    return [_row(lane, runs) for lane in LANES if any(lane.name in run for run in runs)]
+    """A row per lane that was measured, under `columns(runs)`."""
+    return [_row(lane, runs) for lane in LANES if _ran(lane.name, runs)]
 
 
 def _row(lane: Lane, runs: Sequence[Run]) -> tuple[str | int | None, ...]:
@@ -38,6 +47,8 @@ def _row(lane: Lane, runs: Sequence[Run]) -> tuple[str | int | None, ...]:
     cpu = median(1e6 * measured.cpu_s / measured.items for measured in found)
     comparable = YARDSTICKS if lane.unit == "events" else ()
     compared = [ratios(runs, lane.name, yardstick) if yardstick in comparable else [] for yardstick in YARDSTICKS]
+    if _ran(CPU_YARDSTICK, runs):
+        compared.append(cpu_ratios(runs, lane.name, CPU_YARDSTICK) if comparable else [])
     return (
         lane.title,
         round(median(rates)),
@@ -54,8 +65,8 @@ def to_json(feed: BenchFeed, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         **{lane.headline: _headline(lane, runs) for lane in LANES},
         "stream_rss_mb": round(max(streams), 1) if streams else None,
-        "ratios": _all_pairs(ratios, runs),
-        "cpu_ratios": _all_pairs(cpu_ratios, runs),
+        "ratios": _all_pairs(ratios, runs, YARDSTICKS),
+        "cpu_ratios": _all_pairs(cpu_ratios, runs, (*YARDSTICKS, CPU_YARDSTICK)),
         "input": {"events": feed.events, "skus": feed.skus, "partitions": feed.partitions}
         | {"bytes_per_event": round(feed.mean_bytes), "events_per_second_of_event_time": EVENTS_PER_SECOND},
         "machine": _machine(),
@@ -72,10 +83,12 @@ def _headline(lane: Lane, runs: Sequence[Run]) -> float | None:
     return round(median(measured.rate for measured in found))
 
 
-def _all_pairs(ratio: Callable[[Sequence[Run], str, str], list[float]], runs: Sequence[Run]) -> dict[str, Any]:
+def _all_pairs(
+    ratio: Callable[[Sequence[Run], str, str], list[float]], runs: Sequence[Run], yardsticks: Sequence[str]
+) -> dict[str, Any]:
     """`lane/yardstick` → median, lowest and highest over the runs that have both."""
     lanes = [lane.name for lane in LANES if lane.unit == "events"]
-    found = {f"{lane}/{yardstick}": ratio(runs, lane, yardstick) for lane in lanes for yardstick in YARDSTICKS}
+    found = {f"{lane}/{yardstick}": ratio(runs, lane, yardstick) for lane in lanes for yardstick in yardsticks}
     return {
         pair: {"median": round(median(values), 3), "lowest": round(values[0], 3), "highest": round(values[-1], 3)}
         for pair, values in found.items()

@@ -16,7 +16,8 @@ from benchmarks.feed import DEFAULT_EVENTS, BenchFeed
 from benchmarks.job import Job, LaneFailed, run_apart
 from benchmarks.measure import Measurement
 from benchmarks.plan import LANES, Lane, lanes_named
-from benchmarks.results import COLUMNS, Run, table, to_json
+from benchmarks.results import Run, columns, table, to_json
+from benchmarks.rivals.jvm import NoJdk, jdk
 from benchmarks.topic import FeedNotStored, store, stored, topic_name
 from console import screen
 from console.progress import Meter
@@ -42,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         screen.remark(f"usage: {error}", style="red")
         return 2
     try:
+        if any(lane.rival for lane in lanes):
+            jdk()  # its absence is better said before the other lanes run than after
         runs = measure(Options(feed, arguments.runs, lanes, arguments.directory.absolute()))
-    except (LaneFailed, FeedNotStored) as error:
+    except (LaneFailed, FeedNotStored, NoJdk) as error:
         screen.remark(f"failed: {error}", style="red")
         return 1
     results = to_json(feed, runs)
@@ -52,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if arguments.json:
         Path(arguments.json).write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
-    screen.say_table(COLUMNS, table(runs), title=_title(feed, len(runs)))
+    screen.say_table(columns(runs), table(runs), title=_title(feed, len(runs)))
     return 0
 
 
@@ -129,10 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("velocity bench", description="Run the benchmark lanes and compare them.")
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS, help="orders in the feed (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="times that each lane runs (default: %(default)s)")
-    names = ", ".join(lane.name for lane in LANES)
-    parser.add_argument(
-        "--lanes", nargs="+", default=[], metavar="LANE", help=f"of {names} (default: all but the flavours of stream)"
-    )
+    default, more = (", ".join(lane.name for lane in LANES if lane.by_default is it) for it in (True, False))
+    wanted = f"of {default} (default: these), {more}"
+    parser.add_argument("--lanes", nargs="+", default=[], metavar="LANE", help=wanted)
     parser.add_argument(
         "--json",
         nargs="?",

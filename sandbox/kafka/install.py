@@ -69,8 +69,16 @@ def repository() -> Path:
 
 def pinned_jars() -> list[Jar]:
     """The jars of the broker, as `jars.txt` lists them."""
-    text = resources.files("sandbox.kafka").joinpath("jars.txt").read_text("utf-8")
-    return [_pinned(line) for line in text.splitlines()]
+    return parse_pins(resources.files("sandbox.kafka").joinpath("jars.txt").read_text("utf-8"))
+
+
+def parse_pins(text: str) -> list[Jar]:
+    """The jars of a list: a line each, SHA-256 and `group:artifact:version`; lines that begin with # are remarks.
+
+    Raises:
+        ValueError: a line is something else.
+    """
+    return [_pinned(line) for line in text.splitlines() if not line.startswith("#")]
 
 
 def _pinned(line: str) -> Jar:
@@ -85,7 +93,15 @@ def class_path(on_progress: Progress | None = None) -> str:
     Raises:
         KafkaInstallError: a jar is missing and cannot be downloaded.
     """
-    jars = pinned_jars()
+    return class_path_of(pinned_jars(), on_progress)
+
+
+def class_path_of(jars: list[Jar], on_progress: Progress | None = None) -> str:
+    """Java's class path for these jars, after downloading what is missing or damaged.
+
+    Raises:
+        KafkaInstallError: a jar is missing and cannot be downloaded.
+    """
     if not all(jar.is_intact() for jar in jars):
         with _one_installer_at_a_time():
             _download([jar for jar in jars if not jar.is_intact()], len(jars), on_progress)
@@ -140,8 +156,8 @@ def _fetch(jar: Jar, repositories: dict[str, str]) -> None:
             return
     reason = f"{type(failure).__name__}: {failure}" if failure else "its SHA-256 is not the pinned one"
     raise KafkaInstallError(
-        f"could not download {jar.path.name} from {', '.join(repositories.values())} ({reason}). The embedded Kafka "
-        "needs the network once, for 56 MB; behind a firewall, name a mirror under [repositories] in ~/.config/jgo.conf"
+        f"could not download {jar.path.name} from {', '.join(repositories.values())} ({reason}). The network is "
+        "needed once, for Kafka's 56 MB; behind a firewall, name a mirror under [repositories] in ~/.config/jgo.conf"
     ) from failure
 
 

@@ -8,7 +8,7 @@ from benchmarks.batches import ensure_batches
 from benchmarks.feed import BenchFeed
 from benchmarks.measure import Measurement, Stopwatch
 from benchmarks.plan import LANES, lanes_named
-from benchmarks.results import COLUMNS, ratios, table, to_json
+from benchmarks.results import COLUMNS, columns, ratios, table, to_json
 from benchmarks.verify import WrongOutput, check_files
 
 FEED = BenchFeed(events=150_000, skus=50, partitions=2)
@@ -75,16 +75,33 @@ def test_scripts_find_their_keys_also_for_lanes_that_did_not_run() -> None:
 
 def test_the_table_has_a_row_per_lane_that_ran() -> None:
     """Facts are not compared with events."""
-    rows = table([{lane.name: measured(1000) for lane in LANES}])
+    runs = [{lane.name: measured(1000) for lane in LANES}]
+    rows = table(runs)
     assert [row[0] for row in rows] == [lane.title for lane in LANES]
-    assert all(len(row) == len(COLUMNS) for row in rows)
-    assert rows[-1][-3:] == (None, None, None)
+    assert all(len(row) == len(columns(runs)) for row in rows)
+    facts = [row for lane, row in zip(LANES, rows, strict=True) if lane.unit == "facts"]
+    assert {row[len(COLUMNS) - 3 :] for row in facts} == {(None,) * 4}
+
+
+def test_where_flink_ran_the_others_are_compared_with_it_by_cpu_seconds() -> None:
+    """Half the CPU seconds for as many events is 2, whatever the clock on the wall said."""
+    runs = [{"stream": measured(1000, cpu_s=5.0), "flink": measured(9000, cpu_s=10.0)}]
+    assert columns(runs)[-1] == "× flink by CPU"
+    assert [row[-1] for row in table(runs)] == ["2.00", "1.00"]
+    assert to_json(FEED, runs)["cpu_ratios"]["stream/flink"]["median"] == 2.0
+    assert columns([{"raw": measured(1000)}]) == COLUMNS
+
+
+def test_other_engines_run_only_where_they_are_named() -> None:
+    """They need a JDK and the network."""
+    assert not any(lane.rival for lane in lanes_named([]))
+    assert [lane.name for lane in lanes_named(["flink", "raw"])] == ["raw", "flink"]
 
 
 def test_an_unknown_lane_is_refused() -> None:
     """With the names that there are."""
-    with pytest.raises(ValueError, match="no such lane: flink; there are batch"):
-        lanes_named(["flink"])
+    with pytest.raises(ValueError, match="no such lane: fast; there are batch"):
+        lanes_named(["fast"])
 
 
 def test_nothing_is_measured_without_a_first_record() -> None:

@@ -82,7 +82,8 @@ def script(folder: Path, text: str) -> str:
 
 def test_make_alone_lists_every_target_with_a_line_of_help(clone: Path) -> None:
     """What a newcomer types first changes nothing and shows what there is."""
-    listed = dict(re.findall(r"^ {2}make (\w+) +(\S.*)$", make(clone, f"PYTHON={sys.executable}").stdout, re.MULTILINE))
+    shown = make(clone, f"PYTHON={sys.executable}").stdout
+    listed = dict(re.findall(r"^ {2}make ([\w-]+) +(\S.*)$", shown, re.MULTILINE))
     assert {"setup", "demo", "test", "bench", "soak", "lint", "lock", "clean"} <= set(listed)
     phony = re.search(r"^\.PHONY: (.*)$", (clone / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert phony is not None
