@@ -7,7 +7,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from batcher import catalogue, facts, outbox, reference, runs
+from batcher import catalogue, fact_sums, facts, outbox, reference, runs
 from batcher.database_file import DatabaseFile
 from batcher.facts import InsertResult, Load
 from batcher.outbox import OutboxRow
@@ -114,7 +114,7 @@ class Database:
     def first_event_time(self, site_id: str) -> int | None:
         """Event time of the site's first fact, held ones included; None without one."""
         with self._file.reading() as connection:
-            return facts.first_event_time(connection, site_id)
+            return fact_sums.first_event_time(connection, site_id)
 
     def held(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
         """Held facts: see `facts.held`."""

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from batcher import catalogue
+from batcher import catalogue, fact_sums
 from batcher.key_hash import key_hashes
 from batcher.queries import Connection, load_queries, registered
 from schemas.records import Manifest
@@ -126,6 +126,7 @@ def _insert_rows(connection: Connection, numbered: Mapping[int, Load]) -> dict[i
                 _STAGE[source].rows(connection)
             for step in _RESOLVE:
                 step.rows(connection)
+            fact_sums.keep_up(connection)
             outcomes = _QUERIES["outcomes"].table(connection).to_pylist()
             changes |= {outcome.pop("batch_no"): outcome for outcome in outcomes}
     return changes
@@ -160,11 +161,6 @@ def held(connection: Connection, site_id: str | None, row_limit: int | None, *, 
 def conflicts(connection: Connection, site_id: str | None, row_limit: int | None) -> pa.Table:
     """Bodies that do not count, and the `counted_…` one under the same id; by site, source, event id."""
     return _QUERIES["conflicts"].table(connection, site_id=site_id, row_limit=row_limit)
-
-
-def first_event_time(connection: Connection, site_id: str) -> int | None:
-    """Event time of the site's first fact, held ones included; None without one."""
-    return _QUERIES["first_event_time"].value(connection, site_id=site_id)
 
 
 def statistics(connection: Connection, *, require_known_items: bool) -> pa.Table:

@@ -164,9 +164,6 @@ WHERE $site_id IS NULL OR lost.site_id = $site_id
 ORDER BY lost.site_id, lost.source, lost.event_id, lost.digest_hi, lost.digest_lo
 LIMIT $row_limit;
 
--- name: first_event_time
-SELECT min(event_time_ms) FROM facts WHERE site_id = $site_id;
-
 -- name: statistics
 WITH lost AS (SELECT site_id, source, count(*) AS conflicts FROM conflicts GROUP BY site_id, source),
 counted AS (

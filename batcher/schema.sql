@@ -110,3 +110,19 @@ CREATE SEQUENCE outbox_seq;
 CREATE TABLE outbox (
     seq BIGINT NOT NULL DEFAULT nextval('outbox_seq'), partition INTEGER NOT NULL, key VARCHAR NOT NULL, value VARCHAR
 );
+
+-- name: step_2
+-- Sums over facts, changed in one transaction with them, so that no calculation reads what is before its horizon: they
+-- are what `fact_sums.sql` says. Digests are added up as numbers, which knows no order.
+CREATE TABLE fact_days (
+    site_id VARCHAR NOT NULL, source source NOT NULL, day INTEGER NOT NULL, -- UTC day of event time, from 1970-01-01
+    facts BIGINT NOT NULL, digest_hi HUGEINT NOT NULL, digest_lo HUGEINT NOT NULL
+);
+INSERT INTO fact_days
+SELECT site_id, source, event_time_ms // 86_400_000, count(*), sum(digest_hi), sum(digest_lo) FROM facts GROUP BY ALL;
+
+-- The earliest fact of each unit of a SKU, held or not: which facts are held is up to the reference data of the moment.
+CREATE TABLE first_facts (
+    site_id VARCHAR NOT NULL, sku VARCHAR NOT NULL, uom VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL
+);
+INSERT INTO first_facts SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY ALL;
