@@ -30,11 +30,14 @@ CREATE OR REPLACE MACRO half_even(product) AS
 
 -- name: define_in_base_units
 -- Exact: quantities up to 1e9 and units below 1e6 leave a product of 9 decimals within 38 digits, and one of 3 within 18.
--- Whole units, which most are, need no rounding.
-CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CAST(CASE
-    WHEN base_units % 1 = 0 THEN CAST(quantity AS DECIMAL(26, 3)) * CAST(base_units AS DECIMAL(6, 0))
-    ELSE half_even(CAST(quantity AS DECIMAL(26, 3)) * base_units)
-END AS DECIMAL(18, 3));
+-- Whole units, which most are, need no rounding, and the base unit itself no wide product.
+CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CASE
+    WHEN base_units = 1 THEN CAST(quantity AS DECIMAL(18, 3))
+    ELSE CAST(CASE
+        WHEN base_units % 1 = 0 THEN CAST(quantity AS DECIMAL(26, 3)) * CAST(base_units AS DECIMAL(6, 0))
+        ELSE half_even(CAST(quantity AS DECIMAL(26, 3)) * base_units)
+    END AS DECIMAL(18, 3))
+END;
 
 -- name: define_converted
 -- The rows of a table of facts with the `base_units` of their unit when they happened: null is held.

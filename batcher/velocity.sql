@@ -24,6 +24,7 @@ sums AS (
             ELSE 5
         END AS period,
         count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines,
+        sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
         min(event_time_ms) AS first_seen_ms
     FROM counted GROUP BY sku, source, period
 ),
@@ -45,10 +46,6 @@ seen_before AS (
         WHERE site_id = $site_id AND event_time_ms < $start_ms AND base_units IS NOT NULL
     ) GROUP BY sku
 ),
-stocktakes AS (
-    SELECT sku, sum(abs(units)) AS deviation, sum(book_units) AS book_units
-    FROM counted WHERE source = 'cycle-counts' AND book_units IS NOT NULL GROUP BY sku
-),
 totals AS (
     SELECT
         sku, min(first_seen_ms) AS first_seen_ms,
@@ -57,6 +54,7 @@ totals AS (
         coalesce(sum(units) FILTER (source = 'returns'), 0) AS units_returned,
         coalesce(sum(normalized_lines) FILTER (source = 'orders'), 0) AS normalized_lines,
         coalesce(sum(units) FILTER (source = 'cycle-counts'), 0) AS variance_units,
+        sum(deviation) AS deviation, sum(book_units) AS book_units, -- of counts: nothing else has a book quantity
         sum(lines) FILTER (source = 'orders' AND period > 1) AS block_lines,
         sum(lines::HUGEINT * lines) FILTER (source = 'orders' AND period > 1) AS block_lines_squared
     FROM sums GROUP BY sku
@@ -92,4 +90,4 @@ SELECT
     least(first_seen_ms, before_ms) AS first_seen_ms,
     $as_of_ms - least(first_seen_ms, before_ms) < $provisional_ms AS provisional,
     $coverage::DOUBLE AS coverage, $run_id AS run_id
-FROM ranked LEFT JOIN stocktakes USING (sku) LEFT JOIN seen_before USING (sku) ORDER BY sku;
+FROM ranked LEFT JOIN seen_before USING (sku) ORDER BY sku;
