@@ -59,13 +59,8 @@ hashed AS (
 )
 SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
 
--- name: find_known
--- Facts under the ids that have come, by the hashes of the ids.
-CREATE OR REPLACE TEMP TABLE known AS
-SELECT key_hash, digest_hi, digest_lo, rowid AS fact_row FROM facts SEMI JOIN staged USING (key_hash);
-
 -- name: remove_repeated
--- The same body again is the same fact. A digest of the body, which has the id in it, says so with certainty.
+-- `known` are the facts under the ids that have come. The same body again is the same fact. A digest of the body, which has the id in it, says so with certainty.
 DELETE FROM staged USING known
 WHERE staged.key_hash = known.key_hash AND staged.digest_hi = known.digest_hi AND staged.digest_lo = known.digest_lo;
 

@@ -30,7 +30,7 @@ CREATE TABLE batches (
 );
 
 -- One row per (source, site_id, event_id). There is no index on them: it would have to fit into memory and be kept up row
--- by row. `key_hash` finds them by a scan of eight bytes a row; equal hashes are then told apart by the ids themselves.
+-- by row. `key_hash` finds them, in the batches that `known_keys.py` names; ids of equal hashes are then compared.
 -- The digest is the first 128 bits of the SHA-256 of the canonical body.
 CREATE TABLE facts (
     source source NOT NULL, site_id VARCHAR NOT NULL,
