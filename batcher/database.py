@@ -7,9 +7,10 @@ from typing import Self
 
 import pyarrow as pa
 
-from batcher import catalogue, facts, outbox, reference, runs
+from batcher import catalogue, fact_sums, facts, outbox, reference, runs
 from batcher.database_file import DatabaseFile
 from batcher.facts import InsertResult, Load
+from batcher.known_keys import KnownKeys
 from batcher.outbox import OutboxRow
 from batcher.reference import ReferenceChange
 from batcher.runs import Run
@@ -31,6 +32,7 @@ class Database:
         self._windows = windows
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
+        self._keys = KnownKeys(settings.batch.key_table_bytes)
 
     @classmethod
     def open(cls, path: Path, settings: Settings, windows: SiteWindows) -> Self:
@@ -107,14 +109,14 @@ class Database:
     def insert_batches(self, loads: Sequence[Load]) -> list[InsertResult]:
         """Insert batches as one set, each once by its `batch_id`; results in the order of `loads`."""
         with self._file.writing() as connection:
-            return facts.insert(connection, loads, require_known_items=self._require_known_items)
+            return facts.insert(connection, self._keys, loads, require_known_items=self._require_known_items)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 
     def first_event_time(self, site_id: str) -> int | None:
         """Event time of the site's first fact, held ones included; None without one."""
         with self._file.reading() as connection:
-            return facts.first_event_time(connection, site_id)
+            return fact_sums.first_event_time(connection, site_id)
 
     def held(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
         """Held facts: see `facts.held`."""

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from batcher import catalogue
+from batcher import catalogue, fact_sums
 from batcher.key_hash import key_hashes
+from batcher.known_keys import KnownKeys
 from batcher.queries import Connection, load_queries, registered
 from schemas.records import Manifest
 from schemas.sources import FIELDS, FieldKind, Source
@@ -24,8 +25,6 @@ _STAGE = {
 _RESOLVE = tuple(
     _QUERIES[step]
     for step in (
-        "find_known",
-        "remove_repeated",
         "find_contested",
         "insert_uncontested",
         "find_contenders",
@@ -94,7 +93,9 @@ class InsertResult:
     min_event_time_ms: int | None = None
 
 
-def insert(connection: Connection, loads: Sequence[Load], *, require_known_items: bool) -> list[InsertResult]:
+def insert(
+    connection: Connection, keys: KnownKeys, loads: Sequence[Load], *, require_known_items: bool
+) -> list[InsertResult]:
     """Insert batches, each once by its `batch_id`; results in the order of `loads`. Wants a transaction around it."""
     known = catalogue.known_batches(connection, [load.manifest.batch_id for load in loads])
     fresh = {load.manifest.batch_id: load for load in loads if load.manifest.batch_id not in known}
@@ -102,7 +103,7 @@ def insert(connection: Connection, loads: Sequence[Load], *, require_known_items
     if fresh:
         first_no = catalogue.next_batch_no(connection)
         numbered = dict(enumerate(fresh.values(), first_no))
-        changes = _insert_rows(connection, numbered)
+        changes = _insert_rows(connection, keys, numbered)
         held = _held_by_batch(connection, first_no, require_known_items)
         for no, load in numbered.items():
             results[load.manifest.batch_id] = _result(load, changes.get(no, {}), held.get(no, 0))
@@ -116,7 +117,7 @@ def _known(load: Load) -> InsertResult:
     return InsertResult(load.manifest.batch_id, load.manifest.site_id, known=True)
 
 
-def _insert_rows(connection: Connection, numbered: Mapping[int, Load]) -> dict[int, dict[str, Any]]:
+def _insert_rows(connection: Connection, keys: KnownKeys, numbered: Mapping[int, Load]) -> dict[int, dict[str, Any]]:
     """Per batch number, but for those that change nothing: facts_new, conflicts, min_event_time_ms."""
     changes: dict[int, dict[str, Any]] = {}
     for source in Source:
@@ -124,8 +125,12 @@ def _insert_rows(connection: Connection, numbered: Mapping[int, Load]) -> dict[i
         if tables:
             with registered(connection, "batch_rows", pa.concat_tables(tables)):
                 _STAGE[source].rows(connection)
+            keys.find(connection)
+            _QUERIES["remove_repeated"].rows(connection)
             for step in _RESOLVE:
                 step.rows(connection)
+            keys.add_staged(connection)
+            fact_sums.keep_up(connection)
             outcomes = _QUERIES["outcomes"].table(connection).to_pylist()
             changes |= {outcome.pop("batch_no"): outcome for outcome in outcomes}
     return changes
@@ -160,11 +165,6 @@ def held(connection: Connection, site_id: str | None, row_limit: int | None, *, 
 def conflicts(connection: Connection, site_id: str | None, row_limit: int | None) -> pa.Table:
     """Bodies that do not count, and the `counted_…` one under the same id; by site, source, event id."""
     return _QUERIES["conflicts"].table(connection, site_id=site_id, row_limit=row_limit)
-
-
-def first_event_time(connection: Connection, site_id: str) -> int | None:
-    """Event time of the site's first fact, held ones included; None without one."""
-    return _QUERIES["first_event_time"].value(connection, site_id=site_id)
 
 
 def statistics(connection: Connection, *, require_known_items: bool) -> pa.Table:

@@ -59,13 +59,8 @@ hashed AS (
 )
 SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
 
--- name: find_known
--- Facts under the ids that have come, by the hashes of the ids.
-CREATE OR REPLACE TEMP TABLE known AS
-SELECT key_hash, digest_hi, digest_lo, rowid AS fact_row FROM facts SEMI JOIN staged USING (key_hash);
-
 -- name: remove_repeated
--- The same body again is the same fact. A digest of the body, which has the id in it, says so with certainty.
+-- `known` are the facts under the ids that have come. The same body again is the same fact. A digest of the body, which has the id in it, says so with certainty.
 DELETE FROM staged USING known
 WHERE staged.key_hash = known.key_hash AND staged.digest_hi = known.digest_hi AND staged.digest_lo = known.digest_lo;
 
@@ -163,9 +158,6 @@ JOIN batches AS counted_batch ON counted_batch.batch_no = counted.batch_no
 WHERE $site_id IS NULL OR lost.site_id = $site_id
 ORDER BY lost.site_id, lost.source, lost.event_id, lost.digest_hi, lost.digest_lo
 LIMIT $row_limit;
-
--- name: first_event_time
-SELECT min(event_time_ms) FROM facts WHERE site_id = $site_id;
 
 -- name: statistics
 WITH lost AS (SELECT site_id, source, count(*) AS conflicts FROM conflicts GROUP BY site_id, source),

@@ -44,6 +44,10 @@ class Query:
         """Its rows as a table. For queries that only read."""
         return connection.sql(self.sql, params=self._chosen(values)).to_arrow_table()
 
+    def reader(self, connection: Connection, **values: Any) -> pa.RecordBatchReader:
+        """Its rows, some at a time. For queries that only read; the connection is busy until the last of them."""
+        return connection.sql(self.sql, params=self._chosen(values)).to_arrow_reader(1 << 20)
+
     def of_table(self, table: str) -> "Query":
         """The query for one of several tables: the one that stands for `{table}` in it."""
         return Query(self.sql.format(table=table))

@@ -30,7 +30,7 @@ CREATE TABLE batches (
 );
 
 -- One row per (source, site_id, event_id). There is no index on them: it would have to fit into memory and be kept up row
--- by row. `key_hash` finds them by a scan of eight bytes a row; equal hashes are then told apart by the ids themselves.
+-- by row. `key_hash` finds them, in the batches that `known_keys.py` names; ids of equal hashes are then compared.
 -- The digest is the first 128 bits of the SHA-256 of the canonical body.
 CREATE TABLE facts (
     source source NOT NULL, site_id VARCHAR NOT NULL,
@@ -110,3 +110,19 @@ CREATE SEQUENCE outbox_seq;
 CREATE TABLE outbox (
     seq BIGINT NOT NULL DEFAULT nextval('outbox_seq'), partition INTEGER NOT NULL, key VARCHAR NOT NULL, value VARCHAR
 );
+
+-- name: step_2
+-- Sums over facts, changed in one transaction with them, so that no calculation reads what is before its horizon: they
+-- are what `fact_sums.sql` says. Digests are added up as numbers, which knows no order.
+CREATE TABLE fact_days (
+    site_id VARCHAR NOT NULL, source source NOT NULL, day INTEGER NOT NULL, -- UTC day of event time, from 1970-01-01
+    facts BIGINT NOT NULL, digest_hi HUGEINT NOT NULL, digest_lo HUGEINT NOT NULL
+);
+INSERT INTO fact_days
+SELECT site_id, source, event_time_ms // 86_400_000, count(*), sum(digest_hi), sum(digest_lo) FROM facts GROUP BY ALL;
+
+-- The earliest fact of each unit of a SKU, held or not: which facts are held is up to the reference data of the moment.
+CREATE TABLE first_facts (
+    site_id VARCHAR NOT NULL, sku VARCHAR NOT NULL, uom VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL
+);
+INSERT INTO first_facts SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY ALL;

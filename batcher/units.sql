@@ -30,22 +30,28 @@ CREATE OR REPLACE MACRO half_even(product) AS
 
 -- name: define_in_base_units
 -- Exact: quantities up to 1e9 and units below 1e6 leave a product of 9 decimals within 38 digits, and one of 3 within 18.
--- Whole units, which most are, need no rounding.
-CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CAST(CASE
-    WHEN base_units % 1 = 0 THEN CAST(quantity AS DECIMAL(26, 3)) * CAST(base_units AS DECIMAL(6, 0))
-    ELSE half_even(CAST(quantity AS DECIMAL(26, 3)) * base_units)
-END AS DECIMAL(18, 3));
+-- Whole units, which most are, need no rounding, and the base unit itself no wide product.
+CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CASE
+    WHEN base_units = 1 THEN CAST(quantity AS DECIMAL(18, 3))
+    ELSE CAST(CASE
+        WHEN base_units % 1 = 0 THEN CAST(quantity AS DECIMAL(26, 3)) * CAST(base_units AS DECIMAL(6, 0))
+        ELSE half_even(CAST(quantity AS DECIMAL(26, 3)) * base_units)
+    END AS DECIMAL(18, 3))
+END;
 
--- name: define_converted_facts
--- Facts with the `base_units` of their unit when they happened: null is held.
-CREATE OR REPLACE MACRO converted_facts(require_known_items) AS TABLE
+-- name: define_converted
+-- The rows of a table of facts with the `base_units` of their unit when they happened: null is held.
+CREATE OR REPLACE MACRO converted(of_table, require_known_items) AS TABLE
 SELECT
-    facts.*,
+    told.*,
     CASE
         WHEN unit_spans.sku IS NOT NULL THEN unit_spans.base_units
-        WHEN facts.uom = 'EA' AND NOT require_known_items THEN 1
+        WHEN told.uom = 'EA' AND NOT require_known_items THEN 1
     END AS base_units
-FROM facts
+FROM query_table(of_table) AS told
 LEFT JOIN unit_spans
-    ON facts.sku = unit_spans.sku AND facts.uom = unit_spans.uom
-    AND facts.event_time_ms >= unit_spans.valid_from_ms AND facts.event_time_ms < unit_spans.valid_to_ms;
+    ON told.sku = unit_spans.sku AND told.uom = unit_spans.uom
+    AND told.event_time_ms >= unit_spans.valid_from_ms AND told.event_time_ms < unit_spans.valid_to_ms;
+
+-- name: define_converted_facts
+CREATE OR REPLACE MACRO converted_facts(require_known_items) AS TABLE FROM converted('facts', require_known_items);

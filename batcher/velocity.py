@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from batcher import catalogue, facts, reference, runs
+from batcher import catalogue, fact_sums, reference, runs
 from batcher.horizon import HORIZONS, Horizon
 from batcher.queries import Connection, load_queries
 from batcher.runs import Run
@@ -79,7 +79,7 @@ class Calculator:
 
     def _windows_of(self, connection: Connection, site_id: str, start_ms: int, end_ms: int) -> list[Window]:
         """The windows of the site that intersect `[start_ms, end_ms)`, from its first fact on. Held facts are facts."""
-        first_ms = facts.first_event_time(connection, site_id)
+        first_ms = fact_sums.first_event_time(connection, site_id)
         if first_ms is None:
             return []
         return self._windows.grid_of(site_id).windows_between(max(start_ms, first_ms), end_ms)
@@ -126,7 +126,7 @@ class Calculator:
 
 def _dataset_hash(connection: Connection, site_id: str, as_of_ms: int) -> str:
     """SHA-256 over counts and sums of digests of the site's facts before `as_of_ms`: the same for the same facts."""
-    return _sha256(_QUERIES["dataset"].rows(connection, site_id=site_id, as_of_ms=as_of_ms))
+    return _sha256(fact_sums.dataset(connection, site_id, as_of_ms))
 
 
 def _sha256(content: Any) -> str:

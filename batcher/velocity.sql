@@ -1,11 +1,5 @@
 -- The velocity of every SKU of a site: one row for each that has a fact in the horizon.
 
--- name: dataset
--- The site's facts before `as_of`, per source: how many, and the sums of their digests, which know no order.
-SELECT source::VARCHAR, count(*), sum(digest_hi)::VARCHAR, sum(digest_lo)::VARCHAR
-FROM facts WHERE site_id = $site_id AND event_time_ms < $as_of_ms
-GROUP BY source ORDER BY source::VARCHAR;
-
 -- name: calculate
 INSERT INTO results BY NAME
 WITH counted AS NOT MATERIALIZED (
@@ -16,14 +10,13 @@ WITH counted AS NOT MATERIALIZED (
         -- Channel weight / (season index * promotion uplift) in effect at event_time_ms, rounded to 9 decimals.
         1::DECIMAL(18, 9) AS normalized_line
     FROM converted_facts($require_known_items)
-    WHERE site_id = $site_id AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+    WHERE site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
 ),
--- Period 0 is before the horizon, 1 within it before the first block; 2 to 5 are the blocks.
+-- Period 1 is before the first block; 2 to 5 are the blocks.
 sums AS (
     SELECT
         sku, source,
         CASE
-            WHEN event_time_ms < $start_ms THEN 0
             WHEN event_time_ms < $block_starts_ms[1] THEN 1
             WHEN event_time_ms < $block_starts_ms[2] THEN 2
             WHEN event_time_ms < $block_starts_ms[3] THEN 3
@@ -31,24 +24,40 @@ sums AS (
             ELSE 5
         END AS period,
         count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines,
+        sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
         min(event_time_ms) AS first_seen_ms
     FROM counted GROUP BY sku, source, period
 ),
-stocktakes AS (
-    SELECT sku, sum(abs(units)) AS deviation, sum(book_units) AS book_units
-    FROM counted WHERE source = 'cycle-counts' AND event_time_ms >= $start_ms AND book_units IS NOT NULL GROUP BY sku
+-- The first facts of units, and those that were held then though the unit became valid before the horizon. Where there
+-- are none of the latter, which is nearly always, the facts before the horizon are not read.
+firsts AS MATERIALIZED (
+    FROM converted('first_facts', $require_known_items) WHERE site_id = $site_id AND event_time_ms < $start_ms
+),
+valid_later AS (
+    SELECT sku, uom FROM firsts SEMI JOIN unit_spans
+    ON firsts.base_units IS NULL AND unit_spans.base_units IS NOT NULL AND unit_spans.valid_from_ms < $start_ms
+        AND firsts.sku = unit_spans.sku AND firsts.uom = unit_spans.uom
+),
+seen_before AS (
+    SELECT sku, min(event_time_ms) AS before_ms FROM (
+        SELECT sku, event_time_ms FROM firsts WHERE base_units IS NOT NULL
+        UNION ALL
+        SELECT sku, event_time_ms FROM converted_facts($require_known_items) SEMI JOIN valid_later USING (sku, uom)
+        WHERE site_id = $site_id AND event_time_ms < $start_ms AND base_units IS NOT NULL
+    ) GROUP BY sku
 ),
 totals AS (
     SELECT
         sku, min(first_seen_ms) AS first_seen_ms,
-        coalesce(sum(lines) FILTER (source = 'orders' AND period > 0), 0)::BIGINT AS order_lines,
-        coalesce(sum(units) FILTER (source = 'orders' AND period > 0), 0) AS units_ordered,
-        coalesce(sum(units) FILTER (source = 'returns' AND period > 0), 0) AS units_returned,
-        coalesce(sum(normalized_lines) FILTER (source = 'orders' AND period > 0), 0) AS normalized_lines,
-        coalesce(sum(units) FILTER (source = 'cycle-counts' AND period > 0), 0) AS variance_units,
+        coalesce(sum(lines) FILTER (source = 'orders'), 0)::BIGINT AS order_lines,
+        coalesce(sum(units) FILTER (source = 'orders'), 0) AS units_ordered,
+        coalesce(sum(units) FILTER (source = 'returns'), 0) AS units_returned,
+        coalesce(sum(normalized_lines) FILTER (source = 'orders'), 0) AS normalized_lines,
+        coalesce(sum(units) FILTER (source = 'cycle-counts'), 0) AS variance_units,
+        sum(deviation) AS deviation, sum(book_units) AS book_units, -- of counts: nothing else has a book quantity
         sum(lines) FILTER (source = 'orders' AND period > 1) AS block_lines,
         sum(lines::HUGEINT * lines) FILTER (source = 'orders' AND period > 1) AS block_lines_squared
-    FROM sums GROUP BY sku HAVING max(period) > 0
+    FROM sums GROUP BY sku
 ),
 ranked AS (
     SELECT
@@ -78,6 +87,7 @@ SELECT
     CASE WHEN demand_cv <= $xyz_x THEN 'X' WHEN demand_cv <= $xyz_y THEN 'Y' ELSE 'Z' END AS xyz_class,
     variance_units,
     CASE WHEN book_units > 0 THEN greatest(0, 1 - deviation::DOUBLE / book_units::DOUBLE) END AS inventory_accuracy,
-    first_seen_ms, $as_of_ms - first_seen_ms < $provisional_ms AS provisional,
+    least(first_seen_ms, before_ms) AS first_seen_ms,
+    $as_of_ms - least(first_seen_ms, before_ms) < $provisional_ms AS provisional,
     $coverage::DOUBLE AS coverage, $run_id AS run_id
-FROM ranked LEFT JOIN stocktakes USING (sku) ORDER BY sku;
+FROM ranked LEFT JOIN seen_before USING (sku) ORDER BY sku;

@@ -155,6 +155,7 @@ class BatchSettings(_Section):
     queue_size: int = Field(default=1_000, ge=1)
     load_records: int = Field(default=500_000, ge=1)  # facts that one DuckDB transaction takes at most
     memory_limit: str = "2GB"
+    key_table_bytes: int = Field(default=512 << 20, ge=0)  # to find repeated ids: 6 to 12 a fact
     threads: int | None = Field(default=None, ge=1)
     retry_backoff: Duration = timedelta(seconds=1)
     max_loop_lag: Duration = timedelta(milliseconds=250)

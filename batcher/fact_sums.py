@@ -1,0 +1,39 @@
+"""What calculations need of all history, kept up with the facts so that none of them has to read it."""
+
+from typing import Any
+
+from batcher.queries import Connection, load_queries
+
+DAY_MS = 86_400_000
+
+_QUERIES = load_queries("fact_sums")
+_KEEP_UP = tuple(
+    _QUERIES[step]
+    for step in (
+        "name_changes",
+        "add_to_days",
+        "remove_empty_days",
+        "add_to_firsts",
+        "find_lost_firsts",
+        "remove_lost_firsts",
+        "find_firsts_again",
+    )
+)
+
+
+def keep_up(connection: Connection) -> None:
+    """Take over what an insertion has changed, which its temporary tables still say; the facts are as they will be."""
+    for step in _KEEP_UP:
+        step.rows(connection)
+
+
+def dataset(connection: Connection, site_id: str, as_of_ms: int) -> list[tuple[Any, ...]]:
+    """The site's facts before `as_of_ms`: source, how many, and the sums of both halves of their digests, by source."""
+    day = as_of_ms // DAY_MS
+    values = {"site_id": site_id, "as_of_ms": as_of_ms, "day": day, "day_start_ms": day * DAY_MS}
+    return _QUERIES["dataset"].rows(connection, **values)
+
+
+def first_event_time(connection: Connection, site_id: str) -> int | None:
+    """Event time of the site's first fact, held ones included; None without one."""
+    return _QUERIES["first_event_time"].value(connection, site_id=site_id)

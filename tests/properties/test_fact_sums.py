@@ -1,0 +1,102 @@
+"""What is kept up beside the facts is what the facts would give, at every commit and for every instant."""
+
+from contextlib import closing
+from decimal import Decimal
+
+from hand_made import Event, batch, open_database, order, returned
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batcher import fact_sums
+from batcher.database import Database
+from batcher.queries import load_queries
+from schemas.instants import parse_rfc3339, rfc3339
+from schemas.reference import Item
+from schemas.sources import Source
+
+DAY_MS = 86_400_000
+AS_OF = parse_rfc3339("2011-05-31T00:00:00Z")
+ITEMS = (
+    Item(sku="A", uom="CS", base_units=Decimal(12), valid_from=AS_OF - 40 * DAY_MS),
+    Item(sku="A", uom="EA", base_units=Decimal(1), valid_from=AS_OF - 35 * DAY_MS),
+    Item(sku="B", uom="CS", base_units=Decimal(2), valid_from=AS_OF - 10 * DAY_MS),
+)
+DEFINED_DAYS = """
+SELECT source::VARCHAR, count(*), sum(digest_hi)::VARCHAR, sum(digest_lo)::VARCHAR
+FROM facts WHERE site_id = $site_id AND event_time_ms < $as_of_ms GROUP BY source ORDER BY source::VARCHAR
+"""
+DEFINED_FIRSTS = "SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY ALL ORDER BY ALL"
+DEFINED_FIRST_SEEN = """
+SELECT sku, rfc3339(min(event_time_ms)) FROM converted_facts($require_known_items)
+WHERE site_id = 'S1' AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+GROUP BY sku HAVING max(event_time_ms) >= $start_ms ORDER BY sku
+"""
+
+_times = st.integers(0, 45 * 8).map(lambda eighths: rfc3339(AS_OF - eighths * DAY_MS // 8))
+_fields = {
+    "sku": st.sampled_from(["A", "B", "C"]),
+    "uom": st.sampled_from(["EA", "CS"]),
+    "site_id": st.sampled_from(["S1", "S1", "S2"]),
+    "quantity": st.sampled_from([1.0, 2.0]),
+}
+_ids = st.sampled_from([f"E{number}" for number in range(6)])
+_orders = st.builds(order, _ids, _times, **_fields)
+_returns = st.builds(returned, _ids, _times, **_fields)
+_events = st.one_of(st.tuples(st.just(Source.ORDERS), _orders), st.tuples(st.just(Source.RETURNS), _returns))
+
+
+def check_dataset(database: Database, as_of_ms: int) -> None:
+    with database._file.reading() as connection:
+        for site_id in ("S1", "S2"):
+            values = {"site_id": site_id, "as_of_ms": as_of_ms}
+            defined = connection.execute(DEFINED_DAYS, values).fetchall()
+            assert fact_sums.dataset(connection, site_id, as_of_ms) == defined
+        kept = connection.execute("FROM first_facts ORDER BY ALL").fetchall()
+        assert kept == connection.execute(DEFINED_FIRSTS).fetchall()
+        assert connection.execute("SELECT count(*) FROM fact_days WHERE facts <= 0").fetchall() == [(0,)]
+
+
+def check_first_seen(database: Database, as_of_ms: int, *, require_known_items: bool) -> None:
+    database.calculate("S1", as_of_ms, trigger="test", now_ms=0, newest=False)
+    found = [(row["sku"], row["first_seen"]) for row in database.results("S1", as_of_ms).to_pylist()]
+    values = {
+        "as_of_ms": as_of_ms,
+        "start_ms": as_of_ms - 30 * DAY_MS,
+        "require_known_items": require_known_items,
+    }
+    with database._file.reading() as connection:
+        assert found == connection.execute(DEFINED_FIRST_SEEN, values).fetchall()
+
+
+# Each example makes a database, so there are fewer of them than elsewhere.
+@settings(max_examples=max(25, settings.default.max_examples // 10))
+@given(st.data(), st.lists(st.lists(_events, min_size=1, max_size=6), min_size=1, max_size=5), st.booleans())
+def test_sums_are_those_of_the_facts(
+    data: st.DataObject, parcels: list[list[tuple[Source, Event]]], require_known_items: bool
+) -> None:
+    """Through new facts, bodies that replace others, and reference data that come in between; whatever the instant."""
+    instants = st.integers(AS_OF - 46 * DAY_MS, AS_OF + DAY_MS)
+    with closing(open_database(require_known_items=require_known_items)) as database:
+        for number, parcel in enumerate(parcels):
+            with database.transaction():
+                for source, event in parcel:
+                    database.insert_batch(*batch(source, event), partition=0, offset=0)
+            database.apply_reference(ITEMS[number : number + 1])
+            check_dataset(database, data.draw(instants))
+            check_first_seen(database, data.draw(instants), require_known_items=require_known_items)
+
+
+@settings(max_examples=10)
+@given(st.lists(_events, min_size=1, max_size=12))
+def test_a_file_of_before_gets_the_same_sums(events: list[tuple[Source, Event]]) -> None:
+    """The step of the schema that brings them counts what is there."""
+    kept, step = ("fact_days", "first_facts"), load_queries("schema")["step_2"]
+    with closing(open_database()) as database:
+        for source, event in events:
+            database.insert_batch(*batch(source, event), partition=0, offset=0)
+        with database._file.writing() as connection:
+            before = [connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in kept]
+            for table in kept:
+                connection.execute(f"DROP TABLE {table}")
+            step.rows(connection)
+            assert [connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in kept] == before
