@@ -14,6 +14,7 @@ from batcher.known_keys import KnownKeys
 from batcher.outbox import OutboxRow
 from batcher.reference import ReferenceChange
 from batcher.runs import Run
+from batcher.triggers import Cause
 from batcher.velocity import Calculator
 from runtime.settings import Settings
 from schemas.records import Manifest, Window
@@ -32,6 +33,7 @@ class Database:
         self._windows = windows
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
+        self._kept_instants = settings.batch.kept_instants
         self._keys = KnownKeys(settings.batch.key_table_bytes)
 
     @classmethod
@@ -181,6 +183,7 @@ class Database:
             partition = catalogue.sites(connection).get(site_id)
             if newest and partition is not None:  # a site that no batch named has nothing to publish
                 outbox.publish(connection, run, partition, self._calculator.provisional_ms)
+            runs.prune(connection, run, self._kept_instants, Cause.REQUEST)
             return run
 
     def runs(self, site_id: str | None = None, row_limit: int | None = None) -> list[Run]:

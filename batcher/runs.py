@@ -15,7 +15,7 @@ class Run:
     """A calculation of a site's velocity over `[start_ms, as_of_ms)`. The same inputs have the same `run_id`.
 
     Of its `windows` that many were `complete_windows`. `skus` is the number of its results, which only a `current` run
-    still has: the last one of its (site, horizon, as_of).
+    still has: the last one of its (site, horizon, as_of), as long as `prune` keeps it.
     """
 
     run_id: str
@@ -67,6 +67,17 @@ def store(connection: Connection, run: Run) -> None:
     """Enter the run, whose results are there by now."""
     with registered(connection, "new_run", pa.Table.from_pylist([asdict(run)])):
         _QUERIES["store"].rows(connection)
+
+
+def prune(connection: Connection, run: Run, instants: int, request: str) -> None:
+    """Keep the results of so many instants of the run's site and horizon, the newest ones, and of so many requests.
+
+    `request` is the trigger of a run that a person asked for. A run that loses its results is no longer current; it can
+    be calculated again.
+    """
+    values = {"site_id": run.site_id, "horizon": run.horizon, "run_id": run.run_id}
+    for step in ("find_outdated", "supersede_outdated", "remove_outdated"):
+        _QUERIES[step].rows(connection, **values, instants=instants, request=request)
 
 
 def results(

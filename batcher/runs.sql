@@ -24,6 +24,24 @@ WHERE site_id = $site_id AND horizon = $horizon AND as_of_ms = $as_of_ms AND cur
 -- name: remove_results
 DELETE FROM results WHERE site_id = $site_id AND horizon = $horizon AND as_of_ms = $as_of_ms;
 
+-- name: find_outdated
+-- Beyond the newest instants, and, counted apart, the last ones that were asked for. What is published stays, as does the
+-- run in hand.
+CREATE OR REPLACE TEMP TABLE outdated AS
+SELECT run_id FROM runs
+WHERE current AND site_id = $site_id AND horizon = $horizon
+QUALIFY run_id <> $run_id AND run_id NOT IN (SELECT run_id FROM published_runs WHERE run_id IS NOT NULL)
+    AND row_number() OVER (
+        PARTITION BY trigger = $request
+        ORDER BY CASE WHEN trigger = $request THEN calculated_at_ms ELSE as_of_ms END DESC, as_of_ms DESC
+    ) > $instants;
+
+-- name: supersede_outdated
+UPDATE runs SET current = false WHERE run_id IN (FROM outdated);
+
+-- name: remove_outdated
+DELETE FROM results WHERE run_id IN (FROM outdated);
+
 -- name: store
 INSERT OR REPLACE INTO runs BY NAME FROM new_run;
 

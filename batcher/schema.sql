@@ -68,7 +68,8 @@ CREATE TABLE complete_windows (
     PRIMARY KEY (site_id, start_ms, end_ms)
 );
 
--- Every calculation ever made. Only the newest of a (site, horizon, as_of) has its results kept: the current one.
+-- Every calculation ever made. Those that have their results are current: of each (site, horizon, as_of) the last one,
+-- as long as it is not outdated.
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL,
     as_of_ms BIGINT NOT NULL, start_ms BIGINT NOT NULL, trigger VARCHAR NOT NULL, calculated_at_ms BIGINT NOT NULL,

@@ -168,7 +168,9 @@ class Service:
             raise NotFound(f"site {site.site_id} has no calculation yet: none of its windows is complete")
         if run is None or (as_of_ms is not None and run.as_of_ms != as_of_ms):
             at = rfc3339(as_of_ms or 0)
-            raise NotFound(f"site {site.site_id} has no calculation for {at}: `velocity recalc --as-of {at}` makes one")
+            raise NotFound(
+                f"site {site.site_id} keeps no calculation for {at}: `velocity recalc --as-of {at}` makes one"
+            )
         return run
 
     async def coefficients(self, run: Run, skus: Sequence[str] | None = None) -> pa.Table:

@@ -157,6 +157,7 @@ class BatchSettings(_Section):
     memory_limit: str = "2GB"
     key_table_bytes: int = Field(default=512 << 20, ge=0)  # to find repeated ids: 6 to 12 a fact
     threads: int | None = Field(default=None, ge=1)
+    kept_instants: int = Field(default=168, ge=1)  # per site whose results stay, and as many that were asked for
     retry_backoff: Duration = timedelta(seconds=1)
     max_loop_lag: Duration = timedelta(milliseconds=250)
 

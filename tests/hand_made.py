@@ -101,10 +101,18 @@ def _json_text(name: str, value: Any) -> str:
 
 
 def open_database(
-    path: Path | None = None, *, spec: str = "PT1H", zone: str = "UTC", key_table_bytes: int = 1 << 20, **rules: Any
+    path: Path | None = None,
+    *,
+    spec: str = "PT1H",
+    zone: str = "UTC",
+    key_table_bytes: int = 1 << 20,
+    kept_instants: int = 100,
+    **rules: Any,
 ) -> Database:
     """A database, in memory if no path is given; `zone` is that of all sites, `rules` are velocity settings."""
-    limits = BatchSettings(threads=2, memory_limit="512MB", key_table_bytes=key_table_bytes)
+    limits = BatchSettings(
+        threads=2, memory_limit="512MB", key_table_bytes=key_table_bytes, kept_instants=kept_instants
+    )
     settings = Settings(velocity=VelocitySettings(**rules), batch=limits)
     windows = SiteWindows(WindowSpec.parse(spec), SiteZones({}, zone))
     return Database.open(path or Path(":memory:"), settings, windows)
