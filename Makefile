@@ -24,7 +24,7 @@ test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest
 
 bench: $(READY) ## Measure the stages against plain alternatives
-	@$(BIN)/velocity bench
+	@$(BIN)/velocity bench --chart docs/performance.svg
 
 bench-rivals: $(READY) ## Measure the stream worker beside Flink and Kafka Streams; needs a JDK
 	@$(BIN)/velocity bench -- --lanes raw stream flink kafka-streams

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import chart
 from benchmarks.feed import DEFAULT_EVENTS, BenchFeed
 from benchmarks.job import Job, LaneFailed, run_apart
 from benchmarks.measure import Measurement
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         screen.remark(f"failed: {error}", style="red")
         return 1
     results = to_json(feed, runs)
+    if arguments.chart:
+        chart.write(results, arguments.chart)
     if arguments.json == "-":
         screen.say_json(results)
         return 0
@@ -142,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write JSON to a file; without one, print it, not the table",
     )
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the lanes that read events, as SVG")
     parser.add_argument(
         "--directory", type=Path, default=default_directory(), help="broker data and caches (default: %(default)s)"
     )
