@@ -1,9 +1,9 @@
 """All that a batch worker knows, in one DuckDB file, its Kafka offsets included. Calls block; threads may share it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import pyarrow as pa
 
@@ -11,6 +11,7 @@ from batcher import catalogue, facts, outbox, reference, runs
 from batcher.database_file import DatabaseFile
 from batcher.facts import InsertResult, Load
 from batcher.outbox import OutboxRow
+from batcher.queries import Connection
 from batcher.reference import ReferenceChange
 from batcher.runs import Run
 from batcher.velocity import Calculator
@@ -18,6 +19,8 @@ from runtime.settings import Settings
 from schemas.records import Manifest, Window
 from schemas.reference import ReferenceRecord
 from schemas.windows import SiteWindows
+
+T = TypeVar("T")
 
 
 class Database:
@@ -54,6 +57,11 @@ class Database:
         """All that is done within is committed together, or, after an exception, not at all."""
         with self._file.writing():
             yield
+
+    def ask(self, question: Callable[[Connection], T]) -> T:
+        """The answer to a question that changes nothing."""
+        with self._file.reading() as connection:
+            return question(connection)
 
     # -- offsets, sites, batches ---------------------------------------------------------------------------------------
 

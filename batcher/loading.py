@@ -234,7 +234,7 @@ def insert_and_advance(
     database: Database, loads: Sequence[Load], topic: str, offsets: dict[int, int]
 ) -> list[InsertResult]:
     """Insert batches and remember the next offset to consume of each partition: both or neither. Blocks."""
-    with database.transaction():
+    with metrics.INSERT_SECONDS.time(), database.transaction():
         results = database.insert_batches(loads)
         for partition, offset in offsets.items():
             database.set_offset(topic, partition, offset)

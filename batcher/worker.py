@@ -15,6 +15,7 @@ from batcher.api import Api, build_app
 from batcher.async_database import AsyncDatabase
 from batcher.database import Database
 from batcher.frontiers import Frontiers
+from batcher.gauges import keep_gauges
 from batcher.loading import Loader
 from batcher.membership import Membership
 from batcher.owners import Owners
@@ -159,6 +160,7 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
         for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):
             tasks.create_task(part.run(), name=type(part).__name__.lower())
         tasks.create_task(keep_pulse(health, regulator, loader, ownership), name="pulse")
+        tasks.create_task(keep_gauges(bench), name="gauges")
         tasks.create_task(_tell_offsets(ownership, membership), name="offsets")
 
 

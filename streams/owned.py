@@ -240,6 +240,7 @@ class OwnedPartition:
             metrics.BATCHES.labels(source, manifest.kind.value).inc()
             counter = metrics.BATCHED if manifest.kind == "on_time" else metrics.CORRECTIONS
             counter.labels(source).inc(manifest.record_count)
+            metrics.FILE_BYTES.labels(source).inc(manifest.bytes)
 
     async def drop(self) -> None:
         """Forget everything: the log has it. A transaction under way is given a moment to end, then cut off.

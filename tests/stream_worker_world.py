@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from runtime.health import Health
@@ -51,6 +51,7 @@ class RecordedLane:
 
     resumed: list[tuple[TP, int]] = field(default_factory=list)
     closed: bool = False
+    log_end: int = 0
 
     def withhold(self, *tps: TP) -> None: ...
 
@@ -62,6 +63,9 @@ class RecordedLane:
 
     async def resume(self, tp: TP, offset: int) -> None:
         self.resumed.append((tp, offset))
+
+    async def call(self, method: str, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, self.log_end)
 
     async def committed(self, tp: TP) -> tuple[int, str] | None:
         return None
