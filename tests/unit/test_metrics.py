@@ -3,12 +3,11 @@
 import asyncio
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from exported_metrics import families_of, wrappers_of
 from hand_made import batch, open_database, order
-from prometheus_client import REGISTRY, Metric
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import REGISTRY
 from stream_worker_world import WorkerWorld, orders
 
 import batcher.metrics
@@ -24,18 +23,6 @@ FIXED = {"batch_processing_duration_seconds", "chunk_success_rate", "concurrency
 LABELS = {"source", "kind", "error_class", "reason", "cause", "site_id"}
 
 
-def families(module: ModuleType) -> list[Metric]:
-    """The metrics that a module defines."""
-    wrappers = [metric for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)]
-    return [family for wrapper in wrappers for family in wrapper.describe()]
-
-
-def labels(module: ModuleType) -> set[str]:
-    """Every label of a module's metrics."""
-    wrappers = [metric for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)]
-    return {label for wrapper in wrappers for label in wrapper._labelnames}
-
-
 def sample(name: str, **labels: str) -> float:
     """A sample as it would be exported; 0 where there is none yet."""
     return REGISTRY.get_sample_value(name, labels) or 0.0
@@ -44,7 +31,7 @@ def sample(name: str, **labels: str) -> float:
 def test_names_begin_with_velocity_and_end_with_their_unit() -> None:
     """Counters end in `_total` by themselves; histograms are of seconds, and every metric says what it is."""
     for module in (streams.metrics, batcher.metrics):
-        for family in families(module):
+        for family in families_of(module):
             assert family.name.startswith("velocity_") or family.name in FIXED
             assert family.type != "histogram" or family.name.endswith("_seconds")
             assert family.documentation
@@ -52,8 +39,12 @@ def test_names_begin_with_velocity_and_end_with_their_unit() -> None:
 
 def test_no_label_is_unbounded() -> None:
     """Neither SKUs nor event ids nor partitions."""
-    assert labels(streams.metrics) | labels(batcher.metrics) <= LABELS
-    assert "site_id" not in labels(streams.metrics)
+    stream, batch = (
+        {label for metric in wrappers_of(module) for label in metric._labelnames}
+        for module in (streams.metrics, batcher.metrics)
+    )
+    assert stream | batch <= LABELS
+    assert "site_id" not in stream
 
 
 async def test_a_checkpoint_is_measured_step_by_step(tmp_path: Path) -> None:
