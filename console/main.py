@@ -18,6 +18,7 @@ from console.commands.feed import produce, reference
 from console.commands.kafka import app as kafka
 from console.commands.results import batches, coefficients, facts, recalc, windows
 from console.commands.settings import config
+from console.commands.top import top
 from console.commands.topics import app as topics
 from console.commands.upkeep import audit, bench, doctor, gc
 from console.commands.workers import batch, stream
@@ -28,7 +29,7 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Workers": (stream, batch),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
     "Results": (recalc, coefficients, windows, batches, facts),
-    "Upkeep": (audit, gc, doctor, bench),
+    "Upkeep": (top, audit, gc, doctor, bench),
 }
 
 app = Commands(

@@ -97,6 +97,11 @@ def answers_terminal() -> bool:
     return _out.is_terminal
 
 
+def answer_console() -> Console:
+    """Where answers go that renew themselves."""
+    return _out
+
+
 def progress_console() -> Console:
     """Where progress bars are drawn."""
     return _err
