@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from faust.types import TP
 
 from runtime.health import Health
 from runtime.settings import Settings, StoreSettings, StreamSettings
+from runtime.tracing import OFF, Tracing
 from schemas.sources import Source
 from streams.checkpoint import Identity
 from streams.fetch_lane import Fetch, FetchLane
@@ -74,7 +75,7 @@ class RecordedLane:
 class WorkerWorld:
     """A worker that owns one new partition of orders. Make it inside a running event loop."""
 
-    def __init__(self, folder: Path, **stream: Any) -> None:
+    def __init__(self, folder: Path, tracing: Tracing = OFF, **stream: Any) -> None:
         settings = Settings(
             store=StoreSettings(url=str(folder / "store")),
             state_dir=folder / "state",
@@ -82,7 +83,7 @@ class WorkerWorld:
             stream=StreamSettings(**stream),
         )
         self.health, self.ledger, self.lane = Health(), RecordedLedger(), RecordedLane()
-        self.bench = build_workbench(settings, self.health)
+        self.bench = replace(build_workbench(settings, self.health), tracing=tracing)
         lane = cast(FetchLane, self.lane)
         self.worker = StreamWorker(self.bench, self.health, lambda: lane)
         identity = Identity(Source.ORDERS, *ORDERS, "topic-id", "w1", self.bench.settings_hash)
