@@ -177,7 +177,7 @@ class Api:
         batches = catalogue.select(["kind", "windows", "record_count"])
         frontiers = self._service.frontiers()
         return await asyncio.to_thread(
-            lambda: list_windows(site.site_id, batches.to_pylist(), frontiers, site.complete)
+            lambda: list_windows(site.site_id, batches.to_pylist(), frontiers, site.complete_until_ms)
         )
 
     async def batches(self, request: web.Request) -> web.Response:
@@ -227,5 +227,5 @@ def _describe_site(site: Site) -> dict[str, Any]:
         "site_id": site.site_id,
         "partition": site.partition,
         "first_fact": rfc3339(site.first_fact_ms),
-        "complete_until": None if site.complete is None else rfc3339(site.complete.end),
+        "complete_until": None if site.complete_until_ms is None else rfc3339(site.complete_until_ms),
     }

@@ -1,12 +1,11 @@
-"""The catalogue: batches as they were announced, the sites that they name, complete windows, and Kafka offsets."""
+"""The catalogue: batches as they were announced, their sites, until when these are complete, and Kafka offsets."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from batcher.queries import Connection, load_queries, registered
-from schemas.records import Window
 
 _QUERIES = load_queries("catalogue")
 
@@ -63,23 +62,11 @@ def set_topic_id(connection: Connection, topic: str, topic_id: str) -> None:
     _QUERIES["set_topic_id"].rows(connection, topic=topic, topic_id=topic_id)
 
 
-def set_complete(connection: Connection, site_id: str, windows: Iterable[Window]) -> None:
-    """Windows of the site are complete, once and for all."""
-    bounds = sorted(set(windows))
-    starts, ends = [window.start for window in bounds], [window.end for window in bounds]
-    _QUERIES["set_complete"].rows(connection, site_id=site_id, starts=starts, ends=ends)
+def set_complete_until(connection: Connection, site_id: str, until_ms: int) -> None:
+    """All windows of the site that end by `until_ms` are complete; an earlier instant takes nothing back."""
+    _QUERIES["set_complete_until"].rows(connection, site_id=site_id, until_ms=until_ms)
 
 
-def complete_among(connection: Connection, site_id: str, windows: Collection[Window]) -> int:
-    """How many of the windows are complete. Complete windows of another grid than theirs do not count."""
-    if not windows:
-        return 0
-    start_ms, end_ms = min(window.start for window in windows), max(window.end for window in windows)
-    rows = _QUERIES["complete_windows"].rows(connection, site_id=site_id, start_ms=start_ms, end_ms=end_ms)
-    return len({Window(start, end) for start, end in rows}.intersection(windows))
-
-
-def complete_span(connection: Connection, site_id: str) -> Window | None:
-    """From the start of the site's earliest complete window to the end of its latest; None without one."""
-    ((start_ms, end_ms),) = _QUERIES["complete_span"].rows(connection, site_id=site_id)
-    return None if start_ms is None else Window(start_ms, end_ms)
+def complete_until(connection: Connection) -> dict[str, int]:
+    """Up to when sites are complete; those of which no window is are left out."""
+    return dict(_QUERIES["complete_until"].rows(connection))

@@ -1,4 +1,4 @@
--- Batches, sites, complete windows and offsets.
+-- Batches, sites, until when they are complete, and offsets.
 
 -- name: known_batches
 SELECT batch_id FROM batches WHERE batch_id IN (SELECT unnest($batch_ids::VARCHAR[]));
@@ -32,12 +32,9 @@ SELECT value FROM meta WHERE key = 'topic_id/' || $topic;
 -- name: set_topic_id
 INSERT OR REPLACE INTO meta VALUES ('topic_id/' || $topic, $topic_id);
 
--- name: set_complete
-INSERT INTO complete_windows SELECT $site_id, unnest($starts::BIGINT[]), unnest($ends::BIGINT[]) ON CONFLICT DO NOTHING;
+-- name: set_complete_until
+INSERT INTO complete_until VALUES ($site_id, $until_ms)
+ON CONFLICT DO UPDATE SET until_ms = greatest(until_ms, excluded.until_ms);
 
--- name: complete_windows
-SELECT start_ms, end_ms FROM complete_windows
-WHERE site_id = $site_id AND end_ms > $start_ms AND start_ms < $end_ms ORDER BY start_ms, end_ms;
-
--- name: complete_span
-SELECT min(start_ms), max(end_ms) FROM complete_windows WHERE site_id = $site_id;
+-- name: complete_until
+SELECT site_id, until_ms FROM complete_until;

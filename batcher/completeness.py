@@ -9,12 +9,15 @@
    record has passed nothing.
 4. Idle partitions say that nothing is open, not how late it is: no site is passed beyond the furthest F that any
    partition has.
-5. Completeness never regresses. The complete windows of a site are those of one span that only grows.
+5. Completeness never regresses. A site is complete *until* one instant, which only grows: its complete windows are all
+   that end by then, also those into which an idle partition puts events after all. Those events are corrections to
+   what was complete; docs/decisions/0014-complete-until.md says why.
+6. A site has no complete window before that of its first fact is: there is nothing to calculate until then.
 
-Times are UTC milliseconds; spans and windows are half-open.
+Times are UTC milliseconds; windows are half-open.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.records import Frontier, OpenWindow, Window
@@ -121,31 +124,17 @@ def cut_otherwise(windows: SiteWindows, record: Frontier) -> OpenWindow | None:
     )
 
 
-def newly_complete(grid: WindowGrid, first_fact_ms: int, passed_ms: int, span: Window | None) -> list[Window]:
-    """Windows that are complete now and were not: from the one of the site's first fact to the last that ends by
-    `passed_ms`, ascending.
+def complete_until(grid: WindowGrid, first_fact_ms: int, passed_ms: int) -> int | None:
+    """End of the last window that ends by `passed_ms`; None while not even the one of the first fact does."""
+    end_ms = grid.window_of(passed_ms).start
+    return end_ms if end_ms > first_fact_ms else None
 
-    `span` covers those that were complete before; None if none was.
+
+def first_incomplete(grid: WindowGrid, first_fact_ms: int, as_of_ms: int, until_ms: int | None) -> Window | None:
+    """The first window that starts before `as_of_ms` and is not complete; None if `as_of_ms` is complete.
+
+    Of a site without a complete window, that is the one of its first fact, or an earlier one that holds `as_of_ms`.
     """
-    if span is None:
-        found = grid.windows_between(first_fact_ms, passed_ms)
-    else:
-        earlier = grid.windows_between(first_fact_ms, span.start) if first_fact_ms < span.start else []
-        found = earlier + grid.windows_between(span.end, passed_ms)
-    return [window for window in found if window.end <= passed_ms]
-
-
-def widened(span: Window | None, windows: Collection[Window]) -> Window | None:
-    """The span together with windows that `newly_complete` has found."""
-    parts = [*windows, *([span] if span else [])]
-    return Window(min(p.start for p in parts), max(p.end for p in parts)) if parts else None
-
-
-def incomplete_before(grid: WindowGrid, first_fact_ms: int, as_of_ms: int, span: Window | None) -> Window | None:
-    """The first window that starts before `as_of_ms` and is not complete; None if `as_of_ms` is complete."""
-    first = grid.window_of(first_fact_ms)
-    if as_of_ms <= first.start:
-        return None
-    if span is None or first.start < span.start:
-        return first
-    return None if as_of_ms <= span.end else grid.window_of(span.end)
+    if until_ms is None:
+        return grid.window_of(min(first_fact_ms, as_of_ms - 1))
+    return None if as_of_ms <= until_ms else grid.window_of(until_ms)

@@ -15,7 +15,7 @@ from batcher.reference import ReferenceChange
 from batcher.runs import Run
 from batcher.velocity import Calculator
 from runtime.settings import Settings
-from schemas.records import Manifest, Window
+from schemas.records import Manifest
 from schemas.reference import ReferenceRecord
 from schemas.windows import SiteWindows
 
@@ -28,7 +28,6 @@ class Database:
 
     def __init__(self, file: DatabaseFile, settings: Settings, windows: SiteWindows) -> None:
         self._file = file
-        self._windows = windows
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
 
@@ -138,26 +137,15 @@ class Database:
         with self._file.writing() as connection:
             return reference.apply(connection, records)
 
-    def set_complete(self, site_id: str, windows: Iterable[Window]) -> None:
-        """Windows of the site are complete, once and for all."""
+    def set_complete_until(self, site_id: str, until_ms: int) -> None:
+        """All windows of the site that end by `until_ms` are complete, once and for all."""
         with self._file.writing() as connection:
-            catalogue.set_complete(connection, site_id, windows)
+            catalogue.set_complete_until(connection, site_id, until_ms)
 
-    def complete_count(self, site_id: str, start_ms: int, end_ms: int) -> int:
-        """How many windows of the site that intersect `[start_ms, end_ms)` are complete."""
-        windows = self._windows.grid_of(site_id).windows_between(start_ms, end_ms)
+    def complete_until(self) -> dict[str, int]:
+        """Up to when sites are complete; those of which no window is are left out."""
         with self._file.reading() as connection:
-            return catalogue.complete_among(connection, site_id, windows)
-
-    def complete_span(self, site_id: str) -> Window | None:
-        """From the start of the site's earliest complete window to the end of its latest; None without one."""
-        with self._file.reading() as connection:
-            return catalogue.complete_span(connection, site_id)
-
-    def latest_complete_end(self, site_id: str) -> int | None:
-        """End of the site's latest complete window; None without one."""
-        span = self.complete_span(site_id)
-        return span.end if span else None
+            return catalogue.complete_until(connection)
 
     # -- velocity ------------------------------------------------------------------------------------------------------
 

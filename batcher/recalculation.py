@@ -22,7 +22,6 @@ from batcher.sites import Site, read_sites
 from batcher.triggers import Due
 from batcher.workbench import Workbench
 from schemas.instants import rfc3339
-from schemas.records import Window
 
 log = structlog.get_logger(__name__)
 
@@ -81,18 +80,18 @@ class Recalculation:
 
     async def _complete(self) -> None:
         ready = {number for number, one in self._parts.ownership.partitions.items() if one.ready}
-        found = {site: windows for site in self._agenda.book.of(ready) if (windows := self._newly_complete(site))}
+        found = {site: at for site in self._agenda.book.of(ready) if (at := self._newly_complete(site)) is not None}
         if not found:
             return
-        await self._bench.database.write(set_all_complete, {site.site_id: windows for site, windows in found.items()})
-        for site, windows in found.items():
-            site.widen(windows)
-            self._agenda.triggers.windows_complete(site.site_id, max(w.end for w in windows), now_ms())
+        await self._bench.database.write(set_all_complete, {site.site_id: until for site, until in found.items()})
+        for site, until_ms in found.items():
+            site.complete_until_ms = until_ms
+            self._agenda.triggers.windows_complete(site.site_id, until_ms, now_ms())
 
-    def _newly_complete(self, site: Site) -> list[Window]:
+    def _newly_complete(self, site: Site) -> int | None:
         taken = self._parts.ownership.partitions[site.partition].progress.next_offset_of(site.site_id)
         passed = self._parts.frontiers.passed(Place(site.site_id, site.partition, taken))
-        return [] if passed is None else site.advance(passed)
+        return None if passed is None else site.advance(passed)
 
     # -- calculations --------------------------------------------------------------------------------------------------
 
@@ -139,8 +138,8 @@ class Recalculation:
         return run
 
 
-def set_all_complete(database: Database, windows: dict[str, list[Window]]) -> None:
-    """Windows of several sites are complete, in one transaction. Blocks."""
+def set_all_complete(database: Database, until: dict[str, int]) -> None:
+    """Several sites are complete until these instants, in one transaction. Blocks."""
     with database.transaction():
-        for site_id, found in windows.items():
-            database.set_complete(site_id, found)
+        for site_id, until_ms in until.items():
+            database.set_complete_until(site_id, until_ms)

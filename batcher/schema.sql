@@ -110,3 +110,9 @@ CREATE SEQUENCE outbox_seq;
 CREATE TABLE outbox (
     seq BIGINT NOT NULL DEFAULT nextval('outbox_seq'), partition INTEGER NOT NULL, key VARCHAR NOT NULL, value VARCHAR
 );
+
+-- name: step_2
+-- Every window of a site that ends by `until_ms` is complete: one row a site, however many windows that are.
+CREATE TABLE complete_until (site_id VARCHAR PRIMARY KEY, until_ms BIGINT NOT NULL);
+INSERT INTO complete_until SELECT site_id, max(end_ms) FROM complete_windows GROUP BY site_id;
+DROP TABLE complete_windows;

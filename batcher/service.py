@@ -160,7 +160,7 @@ class Service:
         Raises:
             NotFound: there is none.
         """
-        until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
+        until_ms = as_of_ms if as_of_ms is not None else site.complete_until_ms
         read = self._bench.database.read
         run = None if until_ms is None else await read(Database.newest_run, site.site_id, horizon, until_ms)
         if run is None and as_of_ms is None:
@@ -192,14 +192,14 @@ class Service:
         return [await self._calculate(site, as_of_ms, horizon) for site in sites]
 
     async def _calculate(self, site: Site, as_of_ms: int, horizon: str) -> Run:
-        is_newest = site.complete is not None and as_of_ms == site.complete.end
+        is_newest = as_of_ms == site.complete_until_ms
         return await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.REQUEST, newest=is_newest)
 
     def _incomplete(self, site: Site, as_of_ms: int) -> IncompleteSite | None:
-        until = None if site.complete is None else rfc3339(site.complete.end)
+        until = None if site.complete_until_ms is None else rfc3339(site.complete_until_ms)
         if held := self._parts.loader.holds.reason(site.site_id):
             return IncompleteSite(site.site_id, held, until)
-        window = site.incomplete_before(as_of_ms)
+        window = site.first_incomplete(as_of_ms)
         if window is None:
             return None
         name = f"window {rfc3339(window.start)} to {rfc3339(window.end)} is not complete"

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from batcher.completeness import incomplete_before, newly_complete, widened
+from batcher.completeness import complete_until, first_incomplete
 from batcher.database import Database
 from schemas.records import Window
 from schemas.windows import SiteWindows, WindowGrid
@@ -11,25 +11,23 @@ from schemas.windows import SiteWindows, WindowGrid
 
 @dataclass(slots=True, eq=False)
 class Site:
-    """A site with facts. `complete` spans its complete windows, None without one."""
+    """A site with facts. `complete_until_ms` is the end of its latest complete window, None without one."""
 
     site_id: str
     partition: int
     grid: WindowGrid
     first_fact_ms: int
-    complete: Window | None = None
+    complete_until_ms: int | None = None
 
-    def advance(self, passed_ms: int) -> list[Window]:
-        """Windows that are complete, now that all source partitions have passed `passed_ms`, and were not before."""
-        return newly_complete(self.grid, self.first_fact_ms, passed_ms, self.complete)
+    def advance(self, passed_ms: int) -> int | None:
+        """Until when it is complete, now that all source partitions have passed `passed_ms`; None if it was before."""
+        until_ms = complete_until(self.grid, self.first_fact_ms, passed_ms)
+        before_ms = self.complete_until_ms
+        return until_ms if until_ms is not None and (before_ms is None or until_ms > before_ms) else None
 
-    def widen(self, windows: Collection[Window]) -> None:
-        """Windows that `advance` named are stored as complete."""
-        self.complete = widened(self.complete, windows)
-
-    def incomplete_before(self, as_of_ms: int) -> Window | None:
+    def first_incomplete(self, as_of_ms: int) -> Window | None:
         """The first window that starts before an instant and is not complete."""
-        return incomplete_before(self.grid, self.first_fact_ms, as_of_ms, self.complete)
+        return first_incomplete(self.grid, self.first_fact_ms, as_of_ms, self.complete_until_ms)
 
 
 class SiteBook:
@@ -71,22 +69,15 @@ class SiteBook:
 
 
 def read_sites(database: Database, windows: SiteWindows, partitions: Collection[int]) -> list[Site]:
-    """The sites of partitions as the database has them. Blocks."""
-    found = [site_id for site_id, partition in database.sites().items() if partition in partitions]
-    first = {site_id: database.first_event_time(site_id) for site_id in found}
-    home = database.sites()
-    sites = [Site(s, home[s], windows.grid_of(s), at_ms) for s, at_ms in first.items() if at_ms is not None]
-    for site in sites:
-        site.complete = _complete(database, site)
+    """The sites of partitions as the database has them. Blocks.
+
+    Where windows were cut by another grid, a site is complete until the last end of a present one by then.
+    """
+    until, sites = database.complete_until(), list[Site]()
+    for site_id, partition in database.sites().items():
+        first_ms = database.first_event_time(site_id) if partition in partitions else None
+        if first_ms is not None:
+            site = Site(site_id, partition, windows.grid_of(site_id), first_ms)
+            site.complete_until_ms = site.advance(until[site_id]) if site_id in until else None
+            sites.append(site)
     return sites
-
-
-def _complete(database: Database, site: Site) -> Window | None:
-    """The span of complete windows; None where one of it is missing, since windows were cut by another grid then: those
-    of the present one will be found complete anew."""
-    span = database.complete_span(site.site_id)
-    if span is None:
-        return None
-    windows = site.grid.windows_between(span.start, span.end)
-    count = database.complete_count(site.site_id, span.start, span.end)
-    return span if count == len(windows) and widened(None, windows) == span else None

@@ -11,7 +11,6 @@ from batcher.horizon import HORIZONS, Horizon
 from batcher.queries import Connection, load_queries
 from batcher.runs import Run
 from runtime.settings import VelocitySettings, milliseconds
-from schemas.records import Window
 from schemas.windows import SiteWindows
 
 #: What the columns mean, as velocity.sql, units.sql and horizon.py have it; the next number once one of them gives
@@ -58,8 +57,7 @@ class Calculator:
     ) -> Run:
         """The run as it would be, without its results."""
         start_ms = horizon.start(as_of_ms, self._windows.zones.zone_of(site_id))
-        windows = self._windows_of(connection, site_id, start_ms, as_of_ms)
-        complete = catalogue.complete_among(connection, site_id, windows)
+        complete, windows = self._count_windows(connection, site_id, start_ms, as_of_ms)
         run = Run(
             run_id="",
             site_id=site_id,
@@ -71,18 +69,26 @@ class Calculator:
             dataset_hash=_dataset_hash(connection, site_id, as_of_ms),
             reference_hash=reference.content_hash(connection),
             complete_windows=complete,
-            windows=len(windows),
+            windows=windows,
             skus=0,
             current=True,
         )
         return replace(run, run_id=self._run_id(run))
 
-    def _windows_of(self, connection: Connection, site_id: str, start_ms: int, end_ms: int) -> list[Window]:
-        """The windows of the site that intersect `[start_ms, end_ms)`, from its first fact on. Held facts are facts."""
+    def _count_windows(self, connection: Connection, site_id: str, start_ms: int, end_ms: int) -> tuple[int, int]:
+        """How many windows of the site that intersect `[start_ms, end_ms)` are complete, and how many there are.
+
+        From the one of the site's first fact on. Held facts are facts.
+        """
         first_ms = facts.first_event_time(connection, site_id)
         if first_ms is None:
-            return []
-        return self._windows.grid_of(site_id).windows_between(max(start_ms, first_ms), end_ms)
+            return 0, 0
+        grid, begin_ms = self._windows.grid_of(site_id), max(start_ms, first_ms)
+        until_ms = catalogue.complete_until(connection).get(site_id)
+        complete = 0
+        if until_ms is not None:
+            complete = grid.count_between(begin_ms, min(end_ms, grid.window_of(until_ms).start))
+        return complete, grid.count_between(begin_ms, end_ms)
 
     def _run_id(self, run: Run) -> str:
         """SHA-256 over all that decides the results, 64 hexadecimal digits."""

@@ -24,7 +24,7 @@ class WindowRow:
 
 
 def list_windows(
-    site_id: str, batches: Iterable[Mapping[str, Any]], frontiers: Iterable[Frontier], complete: Window | None
+    site_id: str, batches: Iterable[Mapping[str, Any]], frontiers: Iterable[Frontier], complete_until_ms: int | None
 ) -> list[WindowRow]:
     """Windows of a site that have or had events, the latest first.
 
@@ -48,7 +48,7 @@ def list_windows(
             site_id,
             rfc3339(window.start),
             rfc3339(window.end),
-            _state(window, opened, complete),
+            _state(window, opened, complete_until_ms),
             records[window],
             on_time[window],
             corrections[window],
@@ -58,7 +58,7 @@ def list_windows(
     ]
 
 
-def _state(window: Window, opened: Mapping[Window, int], complete: Window | None) -> str:
-    if complete is not None and complete.start <= window.start and window.end <= complete.end:
+def _state(window: Window, opened: Mapping[Window, int], complete_until_ms: int | None) -> str:
+    if complete_until_ms is not None and window.end <= complete_until_ms:
         return "complete"
     return "open" if window in opened else "closed"

@@ -108,6 +108,14 @@ class WindowGrid:
             at_ms = windows[-1].end
         return windows
 
+    def count_between(self, start_ms: int, end_ms: int) -> int:
+        """How many windows intersect `[start_ms, end_ms)`. Of fixed ones any number is counted at once."""
+        if not self.spec.size_ms:
+            return len(self.windows_between(start_ms, end_ms))
+        if end_ms <= start_ms:
+            return 0
+        return (end_ms - 1) // self.spec.size_ms - start_ms // self.spec.size_ms + 1
+
     def _starts_around(self, day: date) -> list[int]:
         """Starts of the windows of a day and of two days on either side; strictly ascending.
 

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.completeness import Passage, PassageBoard, Place, newly_complete, widened
-from schemas.records import Window
+from batcher.completeness import Passage, PassageBoard, Place
+from batcher.sites import Site
 from schemas.windows import WindowGrid, WindowSpec
 
 HOUR = 3_600_000
@@ -115,10 +115,10 @@ steps = st.lists(
 def test_when_nobody_is_idle_no_on_time_batch_is_ever_taken_after_its_window_was_complete(
     steps: list[tuple[str, str, int]],
 ) -> None:
-    """However checkpoints, the taking of manifests, and the forgetting of old records interleave; and the span of
-    complete windows only grows, without a hole."""
+    """However checkpoints, the taking of manifests, and the forgetting of old records interleave; and the instant until
+    which the site is complete only grows, by whole windows."""
     world, board, taken = World(), PassageBoard(), 0
-    span: Window | None = None
+    site = Site("A", 0, GRID, first_fact_ms=0)
     for action, key, number in steps:
         if action == "fact":
             world.fact(key, number)
@@ -126,16 +126,16 @@ def test_when_nobody_is_idle_no_on_time_batch_is_ever_taken_after_its_window_was
             board.put(key, world.checkpoint(key, number, idle=False))
         elif action == "take":
             for _, start, on_time in world.log[taken : taken + number]:
-                assert not (on_time and span and span.start <= start < span.end), (start, span)
+                assert not (on_time and start < (site.complete_until_ms or 0)), (start, site)
             taken = min(len(world.log), taken + number)
         else:
             board.forget_older({0: taken})
         passed = board.passed(Place("A", 0, taken), PARTITIONS)
-        fresh = newly_complete(GRID, 0, passed, span) if passed is not None else []
-        assert [w.start for w in fresh] == [
-            start + (span.end if span else 0) for start in range(0, len(fresh) * HOUR, HOUR)
-        ]
-        span = widened(span, fresh)
+        until = None if passed is None else site.advance(passed)
+        if until is not None:
+            assert until > (site.complete_until_ms or 0)
+            assert until % HOUR == 0
+            site.complete_until_ms = until
 
 
 @given(steps=steps)

@@ -11,11 +11,11 @@ from batcher.completeness import (
     Passage,
     PassageBoard,
     Place,
+    complete_until,
     cut_otherwise,
-    incomplete_before,
-    newly_complete,
-    widened,
+    first_incomplete,
 )
+from batcher.sites import Site
 from schemas.records import Counts, Frontier, OpenWindow, Window
 from schemas.sources import Source
 from schemas.windows import SiteWindows, SiteZones, WindowGrid, WindowSpec
@@ -213,58 +213,76 @@ def test_a_record_whose_windows_are_not_ours_is_found_out() -> None:
 # -- windows -----------------------------------------------------------------------------------------------------------
 
 
-def starts(windows: list[Window]) -> list[int]:
-    """Of windows of an hour, their first hour."""
-    return [window.start // HOUR for window in windows]
+def test_a_site_is_complete_until_the_last_window_that_ends_within_what_was_passed() -> None:
+    """
+    first fact 2:30, passed 5:59 → 5: the window of hour 5 ends at 6
+    """
+    assert complete_until(HOURLY, 2 * HOUR + HOUR // 2, 6 * HOUR - 1) == 5 * HOUR
+    assert complete_until(HOURLY, 2 * HOUR + HOUR // 2, 6 * HOUR) == 6 * HOUR
 
 
-def test_windows_begin_with_the_one_of_the_first_fact_and_end_within_what_was_passed() -> None:
-    """
-    first fact 2:30, passed 5:59 → 2, 3, 4: the window of hour 5 ends at 6
-    """
-    found = newly_complete(HOURLY, 2 * HOUR + HOUR // 2, 6 * HOUR - 1, None)
-    assert starts(found) == [2, 3, 4]
-    assert found[-1].end == 5 * HOUR
+def test_nothing_is_complete_before_the_window_of_the_first_fact_is() -> None:
+    """Sources that have not got there yet would have a site calculated that has nothing."""
+    assert complete_until(HOURLY, 4 * HOUR, 4 * HOUR) is None
+    assert complete_until(HOURLY, 4 * HOUR, 5 * HOUR - 1) is None
+    assert complete_until(HOURLY, 4 * HOUR, 5 * HOUR) == 5 * HOUR
+
+
+def site(first_fact_hour: int) -> Site:
+    """A site of hourly windows."""
+    return Site("A", 0, HOURLY, first_fact_hour * HOUR)
+
+
+def advance(of: Site, hours: int) -> int | None:
+    """Everybody has passed so many hours: the hour until which the site is newly complete."""
+    until = of.advance(hours * HOUR)
+    if until is not None:
+        of.complete_until_ms = until
+    return until and until // HOUR
 
 
 def test_only_what_was_not_complete_before_is_new() -> None:
     """Twice the same says nothing new; nor does a frontier that is behind."""
-    span = widened(None, newly_complete(HOURLY, 2 * HOUR, 5 * HOUR, None))
-    assert span == Window(2 * HOUR, 5 * HOUR)
-    assert newly_complete(HOURLY, 2 * HOUR, 5 * HOUR, span) == []
-    assert newly_complete(HOURLY, 2 * HOUR, 3 * HOUR, span) == []
-    assert starts(newly_complete(HOURLY, 2 * HOUR, 7 * HOUR, span)) == [5, 6]
+    made = site(2)
+    assert [advance(made, hours) for hours in (5, 5, 3, 7)] == [5, None, None, 7]
 
 
-def test_a_late_fact_before_the_first_one_adds_the_windows_since() -> None:
-    """A correction may be older than everything: those windows are complete, too."""
-    found = newly_complete(HOURLY, 0, 6 * HOUR, Window(2 * HOUR, 5 * HOUR))
-    assert starts(found) == [0, 1, 5]
-    assert widened(Window(2 * HOUR, 5 * HOUR), found) == Window(0, 6 * HOUR)
+def test_a_backlog_of_old_windows_leaves_no_hole() -> None:
+    """
+    orders   ─────────────────[100 … 110)F     windows to 110 are complete while returns are idle with nothing open
+    returns  ─i     [20)F 21 … F 60 … F 111    then a backlog begins that is older than everything
+    """
+    made = site(100)
+    assert advance(made, 110) == 110
+    made.first_fact_ms = 20 * HOUR
+    assert [advance(made, hours) for hours in (21, 60, 110)] == [None, None, None]
+    assert made.first_incomplete(60 * HOUR) is None, "what was complete stays so"
+    assert made.first_incomplete(111 * HOUR) == Window(110 * HOUR, 111 * HOUR)
+    assert advance(made, 111) == 111
 
 
-def test_nothing_is_complete_where_nothing_was_passed() -> None:
-    """No span comes from no windows."""
-    assert newly_complete(HOURLY, 4 * HOUR, 4 * HOUR + 1, None) == []
-    assert widened(None, []) is None
+def test_one_fact_of_1970_costs_nothing() -> None:
+    """Millions of windows since then are one number, not so many rows."""
+    by_second = WindowGrid(WindowSpec.parse("PT1S"), ZoneInfo("UTC"))
+    now = 1_790_000_000_000
+    assert complete_until(by_second, 0, now) == now
+    assert by_second.count_between(0, now) == now // 1000
 
 
 @pytest.mark.parametrize(
-    ("as_of", "first_incomplete"),
+    ("as_of", "incomplete"),
     [(0, None), (2, None), (2.5, None), (5, None), (5.001, 5), (9, 5)],
 )
-def test_an_instant_is_complete_when_all_windows_that_start_before_it_are(
-    as_of: float, first_incomplete: int | None
-) -> None:
+def test_an_instant_is_complete_when_all_windows_that_start_before_it_are(as_of: float, incomplete: int | None) -> None:
     """
-    windows 2, 3, 4 are complete, the first fact was at 2:30: the window of hour 5 starts before 5.001
+    complete until 5, the first fact was at 2:30: the window of hour 5 starts before 5.001
     """
-    found = incomplete_before(HOURLY, 2 * HOUR + 7, round(as_of * HOUR), Window(2 * HOUR, 5 * HOUR))
-    assert (found and found.start // HOUR) == first_incomplete
+    found = first_incomplete(HOURLY, 2 * HOUR + 7, round(as_of * HOUR), 5 * HOUR)
+    assert (found and found.start // HOUR) == incomplete
 
 
-def test_without_a_complete_window_only_instants_before_the_first_fact_are_complete() -> None:
-    """There is nothing to wait for before the first fact's window."""
-    assert incomplete_before(HOURLY, 2 * HOUR + 7, 2 * HOUR, None) is None
-    assert incomplete_before(HOURLY, 2 * HOUR + 7, 3 * HOUR, None) == Window(2 * HOUR, 3 * HOUR)
-    assert incomplete_before(HOURLY, 0, 3 * HOUR, Window(2 * HOUR, 5 * HOUR)) == Window(0, HOUR)
+def test_without_a_complete_window_no_instant_is_complete() -> None:
+    """Nor one before the first fact that is known: what is open may hold earlier ones."""
+    assert first_incomplete(HOURLY, 2 * HOUR + 7, 3 * HOUR, None) == Window(2 * HOUR, 3 * HOUR)
+    assert first_incomplete(HOURLY, 2 * HOUR + 7, 2 * HOUR, None) == Window(HOUR, 2 * HOUR)
+    assert first_incomplete(HOURLY, 2 * HOUR + 7, HOUR // 2, None) == Window(0, HOUR)

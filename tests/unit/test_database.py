@@ -13,6 +13,7 @@ from hand_made import batch, open_database, order
 
 from batcher.database import Database
 from batcher.database_file import DatabaseRefused
+from batcher.queries import load_queries
 from schemas.sources import Source
 
 T = "2011-05-01T10:00:00Z"
@@ -146,6 +147,17 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(DatabaseRefused, match="has version 99"):
             open_database(path)
+
+
+def test_a_file_of_an_older_version_keeps_what_is_complete(tmp_path: Path) -> None:
+    """It had a row for each window; now the end of the last one is enough."""
+    path = tmp_path / "velocity.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute(load_queries("schema")["step_1"].sql)
+        connection.execute("INSERT INTO meta VALUES ('schema', '1')")
+        connection.execute("INSERT INTO complete_windows SELECT 'S1', i, i + 5 FROM range(0, 100, 5) r(i)")
+    with closing(open_database(path)) as database:
+        assert database.complete_until() == {"S1": 100}
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

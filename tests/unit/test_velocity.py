@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from hand_made import Event, batch, counted, open_database, order, returned
 from batcher import velocity
 from batcher.database import Database
 from batcher.horizon import Horizon
+from batcher.sites import read_sites
 from schemas.coefficients import COLUMNS
 from schemas.instants import parse_rfc3339, rfc3339
-from schemas.records import Window
 from schemas.reference import Item
 from schemas.sources import Source
+from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 DAY_MS = 86_400_000
 AS_OF = parse_rfc3339("2011-05-31T00:00:00Z")
@@ -284,31 +286,52 @@ def test_facts_after_as_of_are_not_known_yet(database: Database) -> None:
     assert len(database.runs()) == 1
 
 
-def hours(first: float, last: float) -> list[Window]:
-    """The hourly windows from `first` to `last` days before `as_of`."""
-    starts = range(AS_OF - int(first * DAY_MS), AS_OF - int(last * DAY_MS), 3_600_000)
-    return [Window(start, start + 3_600_000) for start in starts]
+def complete_until(database: Database, days: float) -> None:
+    """All windows that end so many days before `as_of` are complete."""
+    database.set_complete_until("S1", AS_OF - int(days * DAY_MS))
 
 
 def test_coverage_is_the_share_of_complete_windows_since_the_sites_first_fact(database: Database) -> None:
     """The first fact is in the middle of an hour two days ago: 48 windows, and 12 of them are complete."""
     insert_lines(database, {"A": 1}, days=2 - 0.5 / 24)
-    database.set_complete("S1", hours(3, 1.5))
-    database.set_complete("S1", hours(3, 1.5))
+    complete_until(database, 1.5)
+    complete_until(database, 1.75)
     assert column(database, "coverage") == {"A": 12 / 48}
-    assert database.complete_count("S1", AS_OF - 3 * DAY_MS, AS_OF) == 36
-    assert database.complete_span("S1") == Window(AS_OF - 3 * DAY_MS, AS_OF - 3 * DAY_MS // 2)
-    assert database.latest_complete_end("S1") == AS_OF - 3 * DAY_MS // 2
-    assert database.latest_complete_end("S2") is None
+    assert database.complete_until() == {"S1": AS_OF - 3 * DAY_MS // 2}, "and never again until an earlier instant"
 
 
 def test_coverage_begins_with_the_horizon_for_an_old_site(database: Database) -> None:
-    """However much was complete before; windows of another grid do not count."""
+    """However much was complete before. A window counts when it ends by then: the one of 15.02 days ago does not."""
     insert_lines(database, {"A": 1}, days=50)
     insert_lines(database, {"A": 1})
-    database.set_complete("S1", hours(50, 15))
-    database.set_complete("S1", [Window(AS_OF - DAY_MS, AS_OF)])
+    complete_until(database, 15 - 0.02)
     assert column(database, "coverage") == {"A": 0.5}
+
+
+def test_coverage_after_a_backlog_is_that_of_a_worker_that_was_restarted(tmp_path: Path) -> None:
+    """The first fact moves back in time while windows after it are complete: none of those between is missing."""
+    with closing(open_database(tmp_path / "velocity.duckdb")) as database:
+        insert_lines(database, {"A": 1}, days=1)
+        complete_until(database, 0)
+        insert(database, Source.RETURNS, [returned("R", before(4))])
+        run_id = calculate(database)
+        assert column(database, "coverage") == {"A": 1.0}
+    with closing(open_database(tmp_path / "velocity.duckdb")) as database:
+        windows = SiteWindows(WindowSpec.parse("PT1H"), SiteZones({}))
+        (site,) = read_sites(database, windows, {0})
+        assert (site.first_fact_ms, site.complete_until_ms) == (AS_OF - 4 * DAY_MS, AS_OF)
+        assert calculate(database) == run_id
+
+
+def test_windows_that_were_cut_otherwise_leave_whole_ones_complete(database: Database) -> None:
+    """Hours to 07:00 are complete, then days are set: until midnight, or not at all before the first day is."""
+    insert_lines(database, {"A": 1}, days=3.5)
+    complete_until(database, 1 - 7 / 24)
+    days = SiteWindows(WindowSpec.parse("local-day"), SiteZones({}))
+    assert [site.complete_until_ms for site in read_sites(database, days, {0})] == [AS_OF - DAY_MS]
+    database.insert_batch(*batch(Source.ORDERS, order("B", before(0.5), site_id="S2")), partition=0, offset=0)
+    database.set_complete_until("S2", AS_OF - DAY_MS // 3)
+    assert [site.complete_until_ms for site in read_sites(database, days, {0})] == [AS_OF - DAY_MS, None]
 
 
 def test_the_same_inputs_are_the_same_run() -> None:
@@ -337,7 +360,7 @@ def test_whatever_decides_the_results_is_in_the_run_id() -> None:
             if change == "reference":
                 database.apply_reference([Item(sku="X", uom="CS", base_units=Decimal(2))])
             if change == "complete":
-                database.set_complete("S1", hours(1, 0))
+                complete_until(database, 0)
             return calculate(database, as_of_ms, site_id)
 
     ids = [run_id(change=change) for change in ("", "fact", "body", "reference", "complete")]

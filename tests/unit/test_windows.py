@@ -242,6 +242,15 @@ def test_a_zone_that_does_not_exist_is_refused() -> None:
         SiteZones({"A": "Europe/Atlantis"})
 
 
+@pytest.mark.parametrize("spec", ["PT1H", "PT15M", "local-day", "shifts:06:00,14:00,22:00"])
+def test_windows_are_counted_without_being_made(spec: str) -> None:
+    """As many as there are, wherever the bounds fall."""
+    cut, begin = grid(spec, "Europe/London"), ms("2025-03-29T00:00:00Z")
+    for start in (begin, begin + 1, begin + HOUR_MS - 1):
+        for end in (start - 1, start, start + 1, begin + HOUR_MS, begin + 49 * HOUR_MS, begin + 49 * HOUR_MS + 1):
+            assert cut.count_between(start, end) == len(cut.windows_between(start, end)), (start, end)
+
+
 def test_windows_between_are_those_that_intersect() -> None:
     """Half-open on both sides: a window that only touches the bounds is not among them."""
     cut = grid("PT1H", "UTC")
