@@ -198,6 +198,6 @@ class Database:
             outbox.acknowledge(connection, partition, up_to)
 
     def set_baseline(self, partition: int, values: Mapping[str, bytes | None]) -> None:
-        """What the coefficients topic holds of the partition's sites: the outbox becomes the difference from there."""
+        """What the coefficients topic holds of the partition's sites: see `outbox.set_baseline`."""
         with self._file.writing() as connection:
-            outbox.set_baseline(connection, partition, values, self._calculator.provisional_ms)
+            outbox.set_baseline(connection, partition, values)

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from batcher import runs
 from batcher.queries import Connection, load_queries, registered
 from batcher.runs import Run
 from schemas.coefficients import decode_coefficient
@@ -65,14 +64,12 @@ def acknowledge(connection: Connection, partition: int, up_to: int) -> None:
     _QUERIES["acknowledge"].rows(connection, partition=partition, up_to=up_to)
 
 
-def set_baseline(
-    connection: Connection, partition: int, values: Mapping[str, bytes | None], provisional_ms: int
-) -> None:
-    """The topic holds exactly these values of the partition's sites; the outbox becomes the difference from there.
+def set_baseline(connection: Connection, partition: int, values: Mapping[str, bytes | None]) -> None:
+    """The topic holds exactly these values of the partition's sites: the outbox is empty, and what later runs put there
+    is their difference from these.
 
     A value that is no coefficient is taken back by a tombstone. Wants a transaction around it.
     """
-    former = [run_id for (run_id,) in _QUERIES["published_runs"].rows(connection, partition=partition)]
     for step in ("remove_pending", "remove_published", "remove_published_runs"):
         _QUERIES[step].rows(connection, partition=partition)
     rows = {key: _row(value, partition) for key, value in values.items() if value is not None}
@@ -82,10 +79,6 @@ def set_baseline(
         with registered(connection, "baseline", pa.Table.from_pylist(readable)):
             _QUERIES["insert_baseline"].rows(connection)
             _QUERIES["insert_baseline_runs"].rows(connection)
-    for run_id in former:
-        run = runs.find(connection, run_id)
-        if run and run.current:
-            publish(connection, run, partition, provisional_ms)
 
 
 def _row(value: bytes, partition: int) -> dict[str, Any] | None:

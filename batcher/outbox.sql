@@ -68,9 +68,6 @@ INSERT OR REPLACE INTO published_runs BY NAME SELECT
 -- name: published_run
 SELECT as_of_ms, run_id FROM published_runs WHERE site_id = $site_id AND horizon = $horizon;
 
--- name: published_runs
-SELECT run_id FROM published_runs WHERE partition = $partition AND run_id IS NOT NULL ORDER BY site_id, horizon;
-
 -- name: pending
 SELECT seq, key, value FROM outbox WHERE partition = $partition ORDER BY seq LIMIT $row_limit;
 

@@ -10,7 +10,8 @@ from batcher.publisher import Publisher
 class OwnedPartition:
     """`end` is where the log ended when the partition was taken over: it is ready once that has been taken.
 
-    `baseline` is what the coefficients topic held of its sites then, by key; None once the database goes by it.
+    `baseline` is what the coefficients topic held of its sites then, by key. Once the partition is ready the database
+    goes by it, and it is empty.
     A partition that was `dropped` stays so: taking it over again makes another one.
     """
 
@@ -18,7 +19,7 @@ class OwnedPartition:
     publisher: Publisher
     progress: Progress
     end: int
-    baseline: dict[str, bytes] | None
+    baseline: dict[str, bytes]
     ready: bool = False
     dropped: bool = False
 

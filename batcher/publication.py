@@ -1,7 +1,7 @@
 """The outbox of every ready partition to the coefficients topic, chunk by chunk.
 
-A partition publishes once its sites have been calculated after it was taken over: from then on the outbox is the
-difference between these results and what the topic held, whoever had put it there.
+Once a partition is ready, the outbox is the difference between what has been calculated since and what the topic held
+when it was taken over, whoever had put it there. So each site is published as soon as it has been calculated.
 """
 
 import asyncio
@@ -11,9 +11,7 @@ from contextlib import suppress
 import structlog
 
 from batcher import metrics
-from batcher.agenda import Agenda
 from batcher.database import Database
-from batcher.loading import Loader
 from batcher.outbox import OutboxRow
 from batcher.ownership import Ownership
 from batcher.partition import OwnedPartition
@@ -30,11 +28,8 @@ POLL_S = 1.0
 class Publication:
     """Publishes what calculations leave in the outbox; `results` is set when they may have."""
 
-    def __init__(
-        self, bench: Workbench, agenda: Agenda, ownership: Ownership, loader: Loader, results: asyncio.Event
-    ) -> None:
-        self._bench, self._agenda, self._ownership, self._loader = bench, agenda, ownership, loader
-        self._results = results
+    def __init__(self, bench: Workbench, ownership: Ownership, results: asyncio.Event) -> None:
+        self._bench, self._ownership, self._results = bench, ownership, results
         self._rates: defaultdict[int, ChunkRates] = defaultdict(ChunkRates)
 
     async def run(self) -> None:
@@ -45,19 +40,8 @@ class Publication:
                     await self._results.wait()
             self._results.clear()
             for owned in list(self._ownership.partitions.values()):
-                if owned.ready and await self._goes_by_the_topic(owned):
+                if owned.ready:
                     await self._publish(owned)
-
-    async def _goes_by_the_topic(self, owned: OwnedPartition) -> bool:
-        """Whether the outbox is the difference from what the topic held when the partition was taken over."""
-        if owned.baseline is None:
-            return True
-        sites = {site.site_id for site in self._agenda.book.of({owned.number})}
-        if sites & (self._agenda.triggers.due_sites - self._loader.holds.sites):
-            return False
-        await self._bench.database.write(Database.set_baseline, owned.number, owned.baseline)
-        owned.baseline = None
-        return True
 
     async def _publish(self, owned: OwnedPartition) -> None:
         while not owned.dropped:

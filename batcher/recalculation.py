@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -22,6 +23,7 @@ from batcher.sites import Site, read_sites
 from batcher.triggers import Due
 from batcher.workbench import Workbench
 from schemas.instants import rfc3339
+from schemas.windows import SiteWindows
 
 log = structlog.get_logger(__name__)
 
@@ -70,9 +72,12 @@ class Recalculation:
             metrics.CATCH_UP.set(sum(partition.remaining for partition in owned if not partition.ready))
 
     async def _open(self, partition: OwnedPartition) -> None:
-        sites = await self._bench.database.write(read_sites, self._bench.windows, {partition.number})
+        sites = await self._bench.database.write(
+            open_partition, self._bench.windows, partition.number, partition.baseline
+        )
         if partition.dropped:
             return
+        partition.baseline = {}
         self._agenda.opened(sites)
         partition.ready = True
         self._bench.health.clear(partition.catching_up)
@@ -136,6 +141,16 @@ class Recalculation:
         what = "calculated" if run.calculated_at_ms == wall_ms else "calculated before"
         log.info(what, site_id=site_id, as_of=rfc3339(as_of_ms), skus=run.skus, trigger=trigger, run_id=run.run_id)
         return run
+
+
+def open_partition(database: Database, windows: SiteWindows, number: int, baseline: Mapping[str, bytes]) -> list[Site]:
+    """The sites of a partition that has caught up. Blocks.
+
+    Before anything of them is calculated it is told what the topic held: what is published is the difference from there.
+    """
+    with database.transaction():
+        database.set_baseline(number, baseline)
+        return read_sites(database, windows, {number})
 
 
 def set_all_complete(database: Database, until: dict[str, int]) -> None:

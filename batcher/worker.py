@@ -151,7 +151,7 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     reference = ReferenceFeed(bench, agenda.reference_changed)
     parts = Parts(ownership, loader, frontiers, reference)
     recalculation = Recalculation(bench, agenda, parts)
-    publication = Publication(bench, agenda, ownership, loader, recalculation.results)
+    publication = Publication(bench, ownership, recalculation.results)
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
     api.answer_from(Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address))
     health.clear("start")

@@ -202,13 +202,14 @@ def topic(database: Database) -> dict[str, bytes | None]:
 
 
 def test_after_a_rebuild_only_what_the_topic_lacks_is_due(database: Database) -> None:
-    """The former owner got as far as one of three rows; whether the topic is read before the run or after it."""
+    """The former owner got as far as one of three rows; whether the worker is the same one or has lost its database."""
     for sku in "ABC":
         insert_order(database, sku, days=1)
     calculate(database)
     whole = topic(database)
     half = {"S1/rolling_30d/A": whole["S1/rolling_30d/A"]}
     database.set_baseline(0, half)
+    calculate(database)
     assert set(drain(database)) == {"B", "C"}
     with closing(open_database()) as rebuilt:
         rebuilt.set_baseline(0, half)
@@ -217,7 +218,24 @@ def test_after_a_rebuild_only_what_the_topic_lacks_is_due(database: Database) ->
         calculate(rebuilt)
         assert set(drain(rebuilt)) == {"B", "C"}
         rebuilt.set_baseline(0, whole)
+        calculate(rebuilt)
         assert drain(rebuilt) == {}
+
+
+def test_results_of_before_a_takeover_are_not_published_after_it(database: Database) -> None:
+    """Another owner has published a correction of the same instant meanwhile: what this one had made is out of date."""
+    insert_order(database, "A", days=1)
+    calculate(database)
+    with closing(open_database()) as other:
+        insert_order(other, "A", days=1)
+        insert_order(other, "A", days=2)
+        calculate(other)
+        published = topic(other)
+    insert_order(database, "A", days=2)
+    database.set_baseline(0, published)
+    assert drain(database) == {}
+    calculate(database)
+    assert drain(database) == {}
 
 
 def test_what_the_topic_holds_but_no_run_has_goes_the_way_of_all_skus(database: Database) -> None:
@@ -246,6 +264,7 @@ def test_an_owner_that_lags_behind_the_topic_publishes_nothing_old(database: Dat
         insert_order(lagging, "B", days=1)
         calculate(lagging)
         lagging.set_baseline(0, later)
+        calculate(lagging)
         assert drain(lagging) == {}
         calculate(lagging, 1)
         assert set(drain(lagging)) == {"A", "B"}

@@ -64,7 +64,7 @@ class Town:
     def own(self, number: int, *, ready: bool) -> None:
         """A partition is ours, and its log is empty."""
         publisher: Any = None
-        self.ownership.partitions[number] = OwnedPartition(number, publisher, Progress(0), 0, None, ready)
+        self.ownership.partitions[number] = OwnedPartition(number, publisher, Progress(0), 0, {}, ready)
 
     def names(self) -> list[str]:
         """The sites that are answered for, and those that are named as not ready."""
