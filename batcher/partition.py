@@ -1,16 +1,28 @@
 """A partition of the batches topic that this worker owns, and with it the sites whose manifests are there."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from batcher.manifests import Announced, Progress
 from batcher.publisher import Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the coefficients topic holds of a partition's sites: the newest value by key.
+
+    `complete_until` is until when sites are complete by what was calculated from the present batches topic.
+    """
+
+    values: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    complete_until: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(slots=True, eq=False)
 class OwnedPartition:
     """`end` is where the log ended when the partition was taken over: it is ready once that has been taken.
 
-    `baseline` is what the coefficients topic held of its sites then, by key. Once the partition is ready the database
+    `baseline` is what the coefficients topic held of its sites then. Once the partition is ready the database
     goes by it, and it is empty.
     A partition that was `dropped` stays so: taking it over again makes another one.
     """
@@ -19,7 +31,7 @@ class OwnedPartition:
     publisher: Publisher
     progress: Progress
     end: int
-    baseline: dict[str, bytes]
+    baseline: Baseline
     ready: bool = False
     dropped: bool = False
 

@@ -15,6 +15,7 @@ from batcher.outbox import OutboxRow
 from runtime.connections import transactional_producer
 from runtime.crash_points import crash_point
 from runtime.settings import Settings
+from schemas.coefficients import BATCHES_TOPIC_ID
 from schemas.topics import TopicRole
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Publisher:
     def __init__(self, settings: Settings, partition: int) -> None:
         self._topic = settings.topics.name(TopicRole.COEFFICIENTS)
         self._refused = False
+        self._headers: list[tuple[str, bytes]] = []
         self._timeout_s = settings.kafka.transaction_timeout.total_seconds()
         self._producer: AIOKafkaProducer = transactional_producer(
             settings.kafka,
@@ -55,6 +57,10 @@ class Publisher:
     async def open(self) -> None:
         """Fence the former owner and settle its transaction."""
         await self._producer.start()
+
+    def calculated_from(self, batches_topic_id: str) -> None:
+        """What is published from now on says so."""
+        self._headers = [(BATCHES_TOPIC_ID, batches_topic_id.encode())]
 
     async def close(self) -> None:
         """Give up the producer; an unfinished transaction is aborted by the next owner or by time."""
@@ -91,7 +97,7 @@ class Publisher:
 
     async def _send(self, row: OutboxRow) -> "asyncio.Future[RecordMetadata]":
         value = None if row.value is None else row.value.encode()
-        return await self._producer.send(self._topic, value, key=row.key.encode())
+        return await self._producer.send(self._topic, value, key=row.key.encode(), headers=self._headers)
 
     async def _abort(self, cause: Exception) -> None:
         if _is_fence(cause):

@@ -16,7 +16,7 @@ from batcher.frontiers import Frontiers
 from batcher.horizon import HORIZONS
 from batcher.loading import Loader
 from batcher.ownership import Ownership
-from batcher.partition import OwnedPartition
+from batcher.partition import Baseline, OwnedPartition
 from batcher.reference_feed import ReferenceFeed
 from batcher.runs import Run
 from batcher.sites import Site, read_sites
@@ -77,7 +77,7 @@ class Recalculation:
         )
         if partition.dropped:
             return
-        partition.baseline = {}
+        partition.baseline = Baseline()
         self._agenda.opened(sites)
         partition.ready = True
         self._bench.health.clear(partition.catching_up)
@@ -143,17 +143,19 @@ class Recalculation:
         return run
 
 
-def open_partition(database: Database, windows: SiteWindows, number: int, baseline: Mapping[str, bytes]) -> list[Site]:
+def open_partition(database: Database, windows: SiteWindows, number: int, baseline: Baseline) -> list[Site]:
     """The sites of a partition that has caught up. Blocks.
 
-    Before anything of them is calculated it is told what the topic held: what is published is the difference from there.
+    Before anything of them is calculated it is told what the topic held: what is published is the difference from
+    there, and what was complete by then is.
     """
     with database.transaction():
-        database.set_baseline(number, baseline)
+        database.set_baseline(number, baseline.values)
+        set_all_complete(database, baseline.complete_until)
         return read_sites(database, windows, {number})
 
 
-def set_all_complete(database: Database, until: dict[str, int]) -> None:
+def set_all_complete(database: Database, until: Mapping[str, int]) -> None:
     """Several sites are complete until these instants, in one transaction. Blocks."""
     with database.transaction():
         for site_id, until_ms in until.items():

@@ -2,6 +2,10 @@
 
 import msgspec
 
+#: Header of a record: the id of the batches topic that the coefficient was calculated from. A site was complete until
+#: its `as_of` then, and is for whoever has taken the same topic.
+BATCHES_TOPIC_ID = "velocity.batches-topic-id"
+
 
 class Coefficient(msgspec.Struct, frozen=True, kw_only=True):
     """One row of results. Units are base units; `as_of` and `first_seen` are RFC 3339 in UTC."""

@@ -238,6 +238,33 @@ def test_a_lost_database_is_rebuilt_to_the_same_coefficients(world: BatchWorld, 
     assert world.publications() == records + 1
 
 
+def test_what_was_complete_stays_so_when_the_database_is_lost(world: BatchWorld, port: Callable[[], int]) -> None:
+    """
+    orders   ────────────F 16:00     returns are idle with nothing open: everything to 16:00 is complete
+    returns  ─F i … F [              then a backlog of the day before begins there, and the file is lost
+    """
+    facts = orders(240, LEFT)
+    world.pass_all(NOON - 30 * HOUR)
+    world.checkpoint(Source.ORDERS, NOON + 4 * HOUR, facts)
+    world.checkpoint(Source.CYCLE_COUNTS, NOON + 4 * HOUR)
+    world.checkpoint(Source.RETURNS, NOON - 29 * HOUR, idle=True)
+    worker = world.start("b1", port())
+    assert until(lambda: len(world.published()) == 10, 30), worker.worker.text
+    before = everything(world)
+    backlog = OpenWindow(
+        site_id=LEFT, start=NOON - 24 * HOUR, end=NOON - 23 * HOUR, first_offset=0, count=7, offsets_hash="0" * 16
+    )
+    world.checkpoint(Source.RETURNS, NOON - 24 * HOUR, opened=[backlog])
+    assert worker.worker.terminate() == 0
+    (world.world.directory / "state-b1" / "velocity.duckdb").unlink()
+
+    rebuilt = world.start("b1", port())
+    assert until(lambda: rebuilt.as_of(LEFT) == "2026-03-28T16:00:00Z"), rebuilt.worker.text
+    assert everything(world) == before
+    _, body = rebuilt.ask("/api/v1/coefficients")
+    assert set(body["columns"]["run_id"]) == {row.run_id for row in before.values()}
+
+
 def test_a_missing_or_damaged_file_holds_its_site_alone(world: BatchWorld, port: Callable[[], int]) -> None:
     """The other site of the same partition goes on. Restored, the file is loaded without a restart; a restart before
     that does not forget it."""

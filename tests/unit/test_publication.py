@@ -17,7 +17,7 @@ from batcher.database import Database
 from batcher.holds import Holds
 from batcher.manifests import Progress
 from batcher.outbox import OutboxRow
-from batcher.partition import OwnedPartition
+from batcher.partition import Baseline, OwnedPartition
 from batcher.publication import Publication
 from batcher.recalculation import Parts, Recalculation
 from runtime.health import Health
@@ -53,7 +53,7 @@ class House:
             database=self.database, health=self.health, backoff_s=0.01, wall_ms=lambda: 0, windows=windows
         )
         publisher: Any = self.publisher
-        self.owned = OwnedPartition(0, publisher, Progress(0), 0, {})
+        self.owned = OwnedPartition(0, publisher, Progress(0), 0, Baseline())
         self.ownership: Any = SimpleNamespace(partitions={0: self.owned})
         loader: Any = SimpleNamespace(is_loading=lambda _: False, holds=Holds[Any](1.0))
         frontiers: Any = SimpleNamespace(board=PassageBoard(), passed=lambda _: NOON)

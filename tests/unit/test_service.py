@@ -20,7 +20,7 @@ from batcher.manifests import Progress
 from batcher.objections import Ambiguous, NotFound, NotReady
 from batcher.owners import CLIENT_PREFIX, Member
 from batcher.ownership import Ownership
-from batcher.partition import OwnedPartition
+from batcher.partition import Baseline, OwnedPartition
 from batcher.replies import ARROW_STREAM, table_reply
 from batcher.service import Service
 from runtime.connections import partition_of
@@ -64,7 +64,7 @@ class Town:
     def own(self, number: int, *, ready: bool) -> None:
         """A partition is ours, and its log is empty."""
         publisher: Any = None
-        self.ownership.partitions[number] = OwnedPartition(number, publisher, Progress(0), 0, {}, ready)
+        self.ownership.partitions[number] = OwnedPartition(number, publisher, Progress(0), 0, Baseline(), ready)
 
     def names(self) -> list[str]:
         """The sites that are answered for, and those that are named as not ready."""
