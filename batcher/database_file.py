@@ -27,6 +27,10 @@ _DEFINITIONS = tuple(
 )
 
 
+#: After these the database is of no use any more, or the worker is being stopped: nothing is to be tried again.
+BEYOND_USE = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
+
+
 class DatabaseRefused(Refusal):
     """The file cannot be used by this process."""
 

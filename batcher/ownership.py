@@ -97,8 +97,8 @@ class Ownership:
         for owned in gone:
             owned.dropped = True
             self.partitions.pop(owned.number, None)
-            self._bench.health.clear(f"partition {owned.number}")
-            self._bench.health.clear(owned.catching_up)
+            for key in owned.reasons:
+                self._bench.health.clear(key)
         feeds = [self._feeds.pop(owned) for owned in gone if owned in self._feeds]
         for feed in feeds:
             feed.cancel()

@@ -41,6 +41,16 @@ class OwnedPartition:
         return f"catch-up of partition {self.number}"
 
     @property
+    def publication(self) -> str:
+        """Under which key readiness says that its coefficients cannot be published."""
+        return f"publication of partition {self.number}"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All keys under which readiness speaks of it."""
+        return f"partition {self.number}", self.catching_up, self.publication
+
+    @property
     def remaining(self) -> int:
         """Offsets to take until it has caught up; batches on hold do not count."""
         return max(0, self.end - self.progress.next_unheld())

@@ -56,7 +56,7 @@ class Publication:
 
     async def _has_sent(self, owned: OwnedPartition, rows: list[OutboxRow]) -> bool:
         """Publish a chunk; False if that has to be tried again later, or by another owner."""
-        key, rates = f"publication of partition {owned.number}", self._rates[owned.number]
+        key, rates = owned.publication, self._rates[owned.number]
         try:
             with metrics.PUBLISH_SECONDS.time():
                 await owned.publisher.publish(rows)
@@ -66,7 +66,7 @@ class Publication:
             if isinstance(error, PublisherLost):
                 self._bench.health.clear(key)
                 await self._ownership.lose(owned, error)
-            else:
+            elif not owned.dropped:
                 self._bench.health.raise_reason(key, f"coefficients cannot be published, trying again: {error}")
                 await asyncio.sleep(self._bench.backoff_s)
             return False

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -12,6 +12,7 @@ from batcher import metrics
 from batcher.agenda import Agenda, now_ms
 from batcher.completeness import Place
 from batcher.database import Database
+from batcher.database_file import BEYOND_USE
 from batcher.frontiers import Frontiers
 from batcher.horizon import HORIZONS
 from batcher.loading import Loader
@@ -48,6 +49,7 @@ class Recalculation:
         self.results = asyncio.Event()
         self._bench, self._agenda, self._parts = bench, agenda, parts
         self._settling = asyncio.Lock()
+        self._failing: set[str] = set()
 
     async def run(self) -> None:
         """Work for ever."""
@@ -62,6 +64,7 @@ class Recalculation:
     async def settle(self) -> None:
         """Find out which partitions are ready and which windows are complete, now."""
         async with self._settling:
+            self._recovered([site_id for site_id in self._failing if self._agenda.book.get(site_id) is None])
             owned = list(self._parts.ownership.partitions.values())
             for partition in owned:
                 if not partition.ready and partition.remaining == 0 and self._parts.reference.position.caught_up:
@@ -104,18 +107,35 @@ class Recalculation:
         triggers, loader = self._agenda.triggers, self._parts.loader
         while due := triggers.take(loader.is_loading, loader.holds.sites, now_ms()):
             metrics.DUE_SITES.set(len(triggers.due_sites))
-            key = f"calculation of {due.site_id}"
             self._bench.health.beat("calculations", BEAT_S)
-            try:
-                await self._calculate(due)
-                self._bench.health.clear(key)
-                await self.settle()  # other partitions need not wait for all of these calculations
-            except duckdb.Error as error:
-                self._bench.health.raise_reason(key, f"{due.site_id} could not be calculated, trying again: {error}")
-                triggers.put_back(due, now_ms())
-                await asyncio.sleep(self._bench.backoff_s)
+            await self._attempt(due)
+            await self.settle()  # other partitions need not wait for all of these calculations
         metrics.DUE_SITES.set(len(triggers.due_sites))
-        self.results.set()
+
+    async def _attempt(self, due: Due) -> None:
+        """One site; if its calculation fails, it is tried again later.
+
+        Raises:
+            duckdb.Error: one of `BEYOND_USE`.
+        """
+        try:
+            await self._calculate(due)
+        except BEYOND_USE:
+            raise
+        except Exception as error:  # whatever it is, it is this site's alone
+            log.warning("calculation failed", site_id=due.site_id, exc_info=not isinstance(error, duckdb.Error))
+            if self._agenda.triggers.failed(due, round(self._bench.backoff_s * 1000), now_ms()):
+                self._failing.add(due.site_id)
+                reason = f"{due.site_id} could not be calculated, trying again: {error}"
+                self._bench.health.raise_reason(_reason_key(due.site_id), reason)
+        else:
+            self._recovered({due.site_id})
+
+    def _recovered(self, site_ids: Collection[str]) -> None:
+        """No calculation of these is to be tried again: one was made, or they are no longer ours."""
+        for site_id in self._failing.intersection(site_ids):
+            self._failing.discard(site_id)
+            self._bench.health.clear(_reason_key(site_id))
 
     async def _calculate(self, due: Due) -> None:
         trigger = ", ".join(due.causes)
@@ -141,6 +161,10 @@ class Recalculation:
         what = "calculated" if run.calculated_at_ms == wall_ms else "calculated before"
         log.info(what, site_id=site_id, as_of=rfc3339(as_of_ms), skus=run.skus, trigger=trigger, run_id=run.run_id)
         return run
+
+
+def _reason_key(site_id: str) -> str:
+    return f"calculation of {site_id}"
 
 
 def open_partition(database: Database, windows: SiteWindows, number: int, baseline: Baseline) -> list[Site]:

@@ -7,6 +7,8 @@
    `patience_ms`, so that a steady stream of batches cannot put it off for ever. One with a batch on hold does: its
    data is not all there.
 4. Sites take turns: the one that has been due longest comes first.
+5. A site whose calculation failed is due as before, but waits before it is tried again, each time twice as long. The
+   others go on meanwhile.
 
 Times are UTC milliseconds, except `now`, milliseconds of any clock that only goes forward.
 """
@@ -14,6 +16,8 @@ Times are UTC milliseconds, except `now`, milliseconds of any clock that only go
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+LONGEST_BACKOFF_MS = 60_000
 
 
 class Cause(StrEnum):
@@ -41,6 +45,8 @@ class _Site:
     calculated_ms: int | None = None
     causes: list[Cause] = field(default_factory=list[Cause])
     due_since: int = 0
+    failures: int = 0
+    retry_at: int = 0
 
     def raise_cause(self, cause: Cause, now: int) -> None:
         if not self.causes:
@@ -91,21 +97,30 @@ class Triggers:
         for since, site_id in due:
             site = self._sites[site_id]
             patient = now - since < self._patience_ms
-            if site.complete_ms is None or site_id in held or (patient and is_loading(site_id)):
+            waits = site_id in held or now < site.retry_at or (patient and is_loading(site_id))
+            if site.complete_ms is None or waits:
                 continue
             causes, site.causes = tuple(site.causes), []
             return Due(site_id, site.complete_ms, causes)
         return None
 
-    def put_back(self, due: Due, now: int) -> None:
-        """A calculation could not be made: it is due as before."""
+    def failed(self, due: Due, backoff_ms: int, now: int) -> bool:
+        """A calculation could not be made: the site is due again, `backoff_ms` later at first. False if it has left."""
+        site = self._sites.get(due.site_id)
+        if site is None:
+            return False
         for cause in due.causes:
-            self._sites.setdefault(due.site_id, _Site(due.as_of_ms)).raise_cause(cause, now)
+            site.raise_cause(cause, now)
+        site.retry_at = now + min(LONGEST_BACKOFF_MS, backoff_ms * 2 ** min(site.failures, 20))
+        site.failures += 1
+        return True
 
     def calculated(self, site_id: str, as_of_ms: int) -> None:
         """A calculation was made."""
-        site = self._sites.setdefault(site_id, _Site())
-        site.calculated_ms = max(as_of_ms, site.calculated_ms or as_of_ms)
+        site = self._sites.get(site_id)
+        if site is not None:
+            site.calculated_ms = max(as_of_ms, site.calculated_ms or as_of_ms)
+            site.failures = site.retry_at = 0
 
     @property
     def due_sites(self) -> set[str]:

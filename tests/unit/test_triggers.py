@@ -149,9 +149,52 @@ def test_a_calculation_that_failed_is_due_again() -> None:
     triggers.windows_complete("A", 100, 1)
     due = triggers.take(quiet, (), 2)
     assert due is not None and triggers.due_sites == set()
-    triggers.put_back(due, 3)
+    assert triggers.failed(due, 1000, now=3)
     assert triggers.due_sites == {"A"}
-    assert triggers.take(quiet, (), 4) == due
+    assert triggers.take(quiet, (), 1003) == due
+
+
+def test_it_waits_twice_as_long_each_time_and_others_go_on() -> None:
+    """Up to a minute."""
+    triggers, now = made(100), 0
+    triggers.facts_changed("A", 5, now)
+    due = triggers.take(quiet, (), now)
+    for wait in (1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000):
+        assert due == Due("A", 100, (Cause.FACTS,))
+        assert triggers.failed(due, 1000, now)
+        triggers.windows_complete("B", now + 1, now)
+        assert triggers.take(quiet, (), now + wait - 1) == Due("B", now + 1, (Cause.WINDOWS,))
+        assert triggers.take(quiet, (), now + wait - 1) is None
+        now += wait
+        due = triggers.take(quiet, (), now)
+
+
+def test_a_calculation_that_was_made_ends_the_waiting() -> None:
+    """The next failure begins anew."""
+    triggers = made(100)
+    for now in (1, 1001, 3001):
+        triggers.facts_changed("A", 5, now)
+        due = triggers.take(quiet, (), now)
+        assert due
+        triggers.failed(due, 1000, now)
+    triggers.calculated("A", 100)
+    due = triggers.take(quiet, (), 3002)
+    assert due
+    triggers.failed(due, 1000, 3002)
+    assert triggers.take(quiet, (), 4002) == due
+
+
+def test_a_site_that_has_left_is_not_brought_back_by_its_calculation() -> None:
+    """The partition moved away while it was being made, or while it failed."""
+    triggers = made(100)
+    triggers.reference_changed("A", 1)
+    due = triggers.take(quiet, (), 2)
+    triggers.forget("A")
+    assert due
+    assert not triggers.failed(due, 1000, 3)
+    triggers.calculated("A", 100)
+    triggers.reference_changed("A", 4)
+    assert triggers.take(quiet, (), 9999) is None
 
 
 def test_what_comes_while_a_site_is_being_calculated_is_another_reason() -> None:
