@@ -124,6 +124,17 @@ def cut_otherwise(windows: SiteWindows, record: Frontier) -> OpenWindow | None:
     )
 
 
+def first_open(records: Iterable[Frontier], as_of_ms: int) -> dict[str, tuple[str, OpenWindow]]:
+    """Per site its first open window that starts before an instant, and the source partition that holds it."""
+    found: dict[str, tuple[str, OpenWindow]] = {}
+    for record in records:
+        for window in record.open_windows:
+            known = found.get(window.site_id)
+            if window.start < as_of_ms and (known is None or window.start < known[1].start):
+                found[window.site_id] = record.key, window
+    return found
+
+
 def complete_until(grid: WindowGrid, first_fact_ms: int, passed_ms: int) -> int | None:
     """End of the last window that ends by `passed_ms`; None while not even the one of the first fact does."""
     end_ms = grid.window_of(passed_ms).start

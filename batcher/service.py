@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 import aiohttp
@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from batcher.agenda import Agenda
+from batcher.completeness import first_open
 from batcher.database import Database
 from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NotFound, NotReady, WrongOwner
 from batcher.owners import Member, Owners, sites_of
@@ -183,27 +184,46 @@ class Service:
             NotReady: this worker does not keep up.
         """
         await self._up_to_date()
-        sites, not_ready = await self.chosen(site_id)
+        opened = self._opened(site_id, as_of_ms)
+        sites, not_ready = await self._chosen_besides(opened, site_id)
         if not_ready:
             raise NotReady("; ".join(not_ready.values()))
-        missing = [found for site in sites if (found := self._incomplete(site, as_of_ms))]
+        missing = [found for site in sites if (found := self._incomplete(site, as_of_ms, opened.get(site.site_id)))]
+        unbatched = sorted(opened.keys() - {site.site_id for site in sites})
+        missing += [IncompleteSite(name, opened[name], None) for name in unbatched]
         if missing and not partial:
             raise Incomplete(rfc3339(as_of_ms), missing)
-        return [await self._calculate(site, as_of_ms, horizon) for site in sites]
+        newest = {site.site_id: site.complete_until_ms for site in sites} | dict.fromkeys(unbatched)
+        return [
+            await self._recalculation.calculate(name, as_of_ms, horizon, Cause.REQUEST, newest=as_of_ms == until_ms)
+            for name, until_ms in newest.items()
+        ]
 
-    async def _calculate(self, site: Site, as_of_ms: int, horizon: str) -> Run:
-        is_newest = as_of_ms == site.complete_until_ms
-        return await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.REQUEST, newest=is_newest)
+    def _opened(self, site_id: str | None, as_of_ms: int) -> dict[str, str]:
+        """Sites of ours with an open window that starts before an instant, and what is to be said of it."""
+        found = first_open(self.frontiers(), as_of_ms)
+        return {
+            name: f"window {rfc3339(window.start)} to {rfc3339(window.end)} is open in {key}"
+            for name, (key, window) in found.items()
+            if site_id in (None, name) and self._parts.ownership.of_site(name)
+        }
 
-    def _incomplete(self, site: Site, as_of_ms: int) -> IncompleteSite | None:
+    async def _chosen_besides(self, opened: Collection[str], site_id: str | None) -> tuple[list[Site], dict[str, str]]:
+        """As `chosen`, but of a site with nothing but an open window it is not said that there is none."""
+        try:
+            return await self.chosen(site_id)
+        except NotFound:
+            if site_id not in opened:
+                raise
+            return [], {}
+
+    def _incomplete(self, site: Site, as_of_ms: int, opened: str | None) -> IncompleteSite | None:
         until = None if site.complete_until_ms is None else rfc3339(site.complete_until_ms)
-        if held := self._parts.loader.holds.reason(site.site_id):
-            return IncompleteSite(site.site_id, held, until)
+        reason = self._parts.loader.holds.reason(site.site_id) or opened
         window = site.first_incomplete(as_of_ms)
-        if window is None:
-            return None
-        name = f"window {rfc3339(window.start)} to {rfc3339(window.end)} is not complete"
-        return IncompleteSite(site.site_id, name, until)
+        if reason is None and window is not None:
+            reason = f"window {rfc3339(window.start)} to {rfc3339(window.end)} is not complete"
+        return None if reason is None else IncompleteSite(site.site_id, reason, until)
 
     async def _up_to_date(self) -> None:
         """Take everything that was announced before now, so that who has drained, or loaded reference data, finds it.

@@ -17,7 +17,7 @@ from batcher.api import PARTITIONS_HEADER, Api, naming_partitions
 from batcher.following import Position
 from batcher.holds import Holds
 from batcher.manifests import Progress
-from batcher.objections import Ambiguous, NotFound, NotReady
+from batcher.objections import Ambiguous, Incomplete, NotFound, NotReady
 from batcher.owners import CLIENT_PREFIX, Member
 from batcher.ownership import Ownership
 from batcher.partition import Baseline, OwnedPartition
@@ -25,11 +25,13 @@ from batcher.replies import ARROW_STREAM, table_reply
 from batcher.service import Service
 from runtime.connections import partition_of
 from runtime.health import Health, serve_http
+from schemas.records import OpenWindow
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 PARTITIONS = 2
 LEFT, RIGHT = (next(s for s in "ABCDEFGH" if partition_of(s, PARTITIONS) == number) for number in range(PARTITIONS))
 HERE = "127.0.0.1:1"
+HOUR = 3_600_000
 
 
 class Town:
@@ -44,6 +46,8 @@ class Town:
             settings=SimpleNamespace(kafka=None),
             health=Health(),
         )
+        self.records: dict[str, Any] = {}
+        self.calculated: list[tuple[str, bool]] = []
         self.agenda, self.holds, self.reference = Agenda(windows), Holds[Any](1.0), Position()
         loader: Any = SimpleNamespace(holds=self.holds, forget_dropped=self._nothing)
         self.ownership = Ownership(bench, loader, lambda _: None)
@@ -54,10 +58,10 @@ class Town:
         parts: Any = SimpleNamespace(
             ownership=self.ownership,
             loader=loader,
-            frontiers=SimpleNamespace(topic="f", position=Position()),
+            frontiers=SimpleNamespace(topic="f", position=Position(), records=self.records),
             reference=SimpleNamespace(topic="r", position=self.reference),
         )
-        recalculation: Any = SimpleNamespace(settle=self._nothing)
+        recalculation: Any = SimpleNamespace(settle=self._nothing, calculate=self._calculate)
         owners: Any = SimpleNamespace(members=self._members)
         self.service = Service(bench, self.agenda, parts, recalculation, owners, HERE)
 
@@ -70,6 +74,17 @@ class Town:
         """The sites that are answered for, and those that are named as not ready."""
         sites, not_ready = self.service.sites()
         return [*(site.site_id for site in sites), *not_ready]
+
+    def open(self, site_id: str, start_hour: int) -> None:
+        """A source partition has an open window of a site."""
+        start = start_hour * HOUR
+        window = OpenWindow(
+            site_id=site_id, start=start, end=start + HOUR, first_offset=0, count=1, offsets_hash="0" * 16
+        )
+        self.records["orders/0"] = SimpleNamespace(key="orders/0", open_windows=(window,))
+
+    async def _calculate(self, site_id: str, *_: object, newest: bool) -> None:
+        self.calculated.append((site_id, newest))
 
     async def _members(self) -> list[Member]:
         return self.group
@@ -185,6 +200,73 @@ async def test_a_recalculation_waits_for_reference_data_loaded_before_it(
     town.reference.reached = {0: 6}
     with pytest.raises(NotReady, match="reference data"):
         await town.service.recalculate(None, 0, "rolling_30d", partial=False)
+
+
+@pytest.fixture
+def in_step(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
+    """Everything that was announced has been taken; the first facts of both sites are of hour 10."""
+
+    async def nothing(*_: object) -> dict[int, int]:
+        return {0: 0, 1: 0}
+
+    monkeypatch.setattr(service, "end_offsets", nothing)
+    for site_id in (LEFT, RIGHT):
+        site = town.agenda.book.get(site_id)
+        assert site
+        site.first_fact_ms = 10 * HOUR
+    return town
+
+
+def complete_until(town: Town, hour: int) -> None:
+    for site in town.agenda.book.of({0, 1}):
+        site.complete_until_ms = hour * HOUR
+
+
+async def recalc(town: Town, hour: int, site_id: str | None = None, *, partial: bool = False) -> list[tuple[str, bool]]:
+    """The sites that were calculated, and whether as their newest."""
+    town.calculated.clear()
+    await town.service.recalculate(site_id, hour * HOUR, "rolling_30d", partial=partial)
+    return town.calculated
+
+
+@pytest.mark.parametrize("hour", [5, 10, 11, 500])
+async def test_nothing_is_complete_of_a_site_without_a_complete_window(in_step: Town, hour: int) -> None:
+    """Also an instant before its first known fact: what is open, or not read yet, may be older."""
+    with pytest.raises(Incomplete, match=f"{LEFT}: window .* is not complete; {RIGHT}: window"):
+        await recalc(in_step, hour)
+    assert await recalc(in_step, hour, partial=True) == [(LEFT, False), (RIGHT, False)]
+
+
+async def test_an_instant_is_calculated_where_all_before_it_is_complete_and_closed(in_step: Town) -> None:
+    """
+    complete until 15; a window that was complete already is open once more from 12 on, in a partition that was idle
+    """
+    complete_until(in_step, 15)
+    assert await recalc(in_step, 15) == [(LEFT, True), (RIGHT, True)]
+    in_step.open(LEFT, 12)
+    assert await recalc(in_step, 12) == [(LEFT, False), (RIGHT, False)]
+    with pytest.raises(Incomplete, match=rf"{LEFT}: window 1970-01-01T12:00:00Z to .* is open in orders/0$"):
+        await recalc(in_step, 13)
+    assert await recalc(in_step, 13, RIGHT) == [(RIGHT, False)]
+    assert await recalc(in_step, 13, partial=True) == [(LEFT, False), (RIGHT, False)]
+
+
+async def test_a_site_of_which_there_is_only_an_open_window_is_not_left_out(in_step: Town) -> None:
+    """Nothing of it has been batched, but it has events."""
+    complete_until(in_step, 15)
+    new = next(s for s in "JKLMN" if partition_of(s, PARTITIONS) == 0)
+    with pytest.raises(NotFound):
+        await recalc(in_step, 15, new)
+    in_step.open(new, 14)
+    for chosen in (None, new):
+        with pytest.raises(Incomplete, match=f"{new}: window .* is open in orders/0"):
+            await recalc(in_step, 15, chosen)
+    assert await recalc(in_step, 14) == [(LEFT, False), (RIGHT, False)], "it has nothing before that"
+    assert await recalc(in_step, 15, partial=True) == [(LEFT, True), (RIGHT, True), (new, False)]
+    del in_step.ownership.partitions[1]
+    in_step.ownership.assignment = frozenset({0})
+    in_step.open(RIGHT, 14)
+    assert await recalc(in_step, 15) == [(LEFT, True)], "others see to theirs"
 
 
 async def test_answers_name_the_partitions_that_they_are_about(town: Town) -> None:
