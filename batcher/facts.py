@@ -32,6 +32,13 @@ _RESOLVE = tuple(
         "remove_beaten",
         "insert_winners",
         "insert_losers",
+        "count_days",
+        "find_earlier",
+        "remove_later",
+        "insert_earlier",
+        "find_bereft",
+        "remove_bereft",
+        "insert_heirs",
     )
 )
 

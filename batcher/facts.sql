@@ -114,6 +114,59 @@ SELECT * EXCLUDE (origin, fact_row, place, arrival) FROM contenders WHERE origin
 INSERT INTO conflicts BY NAME
 SELECT * EXCLUDE (origin, fact_row, place, arrival) FROM contenders WHERE origin <> 1 AND place > 1;
 
+-- name: count_days
+-- The sums of each day, with what was added and without what was removed.
+INSERT INTO fact_days
+WITH changes AS (
+    SELECT
+        site_id, source, event_time_ms // 86400000 AS day,
+        count(*) AS facts, sum(digest_hi) AS digest_hi, sum(digest_lo) AS digest_lo
+    FROM staged ANTI JOIN contested USING (key_hash) GROUP BY site_id, source, day
+    UNION ALL
+    SELECT site_id, source, event_time_ms // 86400000 AS day, 1, digest_hi, digest_lo
+    FROM contenders WHERE origin = 2 AND place = 1
+    UNION ALL
+    SELECT site_id, source, event_time_ms // 86400000 AS day, -1, -digest_hi::HUGEINT, -digest_lo::HUGEINT
+    FROM contenders WHERE origin = 0 AND place > 1
+)
+SELECT site_id, source, day, sum(facts), sum(digest_hi), sum(digest_lo) FROM changes GROUP BY site_id, source, day
+ON CONFLICT DO UPDATE SET
+    facts = facts + excluded.facts,
+    digest_hi = digest_hi + excluded.digest_hi,
+    digest_lo = digest_lo + excluded.digest_lo;
+
+-- name: find_earlier
+CREATE OR REPLACE TEMP TABLE earlier AS
+WITH added AS (
+    SELECT site_id, sku, uom, event_time_ms FROM staged ANTI JOIN contested USING (key_hash)
+    UNION ALL SELECT site_id, sku, uom, event_time_ms FROM contenders WHERE origin = 2 AND place = 1
+),
+firsts AS (SELECT site_id, sku, uom, min(event_time_ms) AS event_time_ms FROM added GROUP BY site_id, sku, uom)
+FROM firsts ANTI JOIN first_facts AS known
+    ON firsts.site_id = known.site_id AND firsts.sku = known.sku AND firsts.uom = known.uom
+    AND known.event_time_ms <= firsts.event_time_ms;
+
+-- name: remove_later
+DELETE FROM first_facts AS known USING earlier
+WHERE known.site_id = earlier.site_id AND known.sku = earlier.sku AND known.uom = earlier.uom;
+
+-- name: insert_earlier
+INSERT INTO first_facts FROM earlier;
+
+-- name: find_bereft
+-- Where a fact was removed that had been the first: which one is it now?
+CREATE OR REPLACE TEMP TABLE bereft AS
+SELECT DISTINCT site_id, sku, uom FROM contenders JOIN first_facts USING (site_id, sku, uom, event_time_ms)
+WHERE origin = 0 AND place > 1;
+
+-- name: remove_bereft
+DELETE FROM first_facts AS known USING bereft
+WHERE known.site_id = bereft.site_id AND known.sku = bereft.sku AND known.uom = bereft.uom;
+
+-- name: insert_heirs
+INSERT INTO first_facts SELECT site_id, sku, uom, min(event_time_ms)
+FROM facts SEMI JOIN bereft USING (site_id, sku, uom) GROUP BY site_id, sku, uom;
+
 -- name: outcomes
 -- Per batch: new facts, further bodies of known ids, and the earliest event time at which anything changed: that of a new
 -- fact, of a body that now counts, or of the one that no longer does.
@@ -133,7 +186,7 @@ SELECT
 FROM changes GROUP BY batch_no;
 
 -- name: held_by_batch
-SELECT batch_no, count(*) FROM converted_facts($require_known_items)
+SELECT batch_no, count(*) FROM converted('facts', $require_known_items)
 WHERE batch_no >= $first_batch_no AND base_units IS NULL GROUP BY batch_no;
 
 -- name: held
@@ -144,7 +197,7 @@ SELECT
         WHEN (sku, uom) NOT IN (SELECT (sku, uom) FROM items) THEN 'item has no row for this unit'
         ELSE 'unit is not valid yet'
     END AS reason
-FROM converted_facts($require_known_items)
+FROM converted('facts', $require_known_items)
 WHERE base_units IS NULL AND ($site_id IS NULL OR site_id = $site_id)
 ORDER BY site_id, event_time_ms, source, event_id
 LIMIT $row_limit;
@@ -165,7 +218,7 @@ ORDER BY lost.site_id, lost.source, lost.event_id, lost.digest_hi, lost.digest_l
 LIMIT $row_limit;
 
 -- name: first_event_time
-SELECT min(event_time_ms) FROM facts WHERE site_id = $site_id;
+SELECT min(event_time_ms) FROM first_facts WHERE site_id = $site_id;
 
 -- name: statistics
 WITH lost AS (SELECT site_id, source, count(*) AS conflicts FROM conflicts GROUP BY site_id, source),
@@ -173,7 +226,7 @@ counted AS (
     SELECT
         site_id, source, count(*) AS facts, count(*) FILTER (base_units IS NULL) AS held,
         min(event_time_ms) AS min_event_time_ms, max(event_time_ms) AS max_event_time_ms
-    FROM converted_facts($require_known_items) GROUP BY site_id, source
+    FROM converted('facts', $require_known_items) GROUP BY site_id, source
 )
 SELECT
     site_id, source::VARCHAR AS source, facts, held, coalesce(conflicts, 0) AS conflicts,

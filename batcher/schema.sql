@@ -116,3 +116,18 @@ CREATE TABLE outbox (
 CREATE TABLE complete_until (site_id VARCHAR PRIMARY KEY, until_ms BIGINT NOT NULL);
 INSERT INTO complete_until SELECT site_id, max(end_ms) FROM complete_windows GROUP BY site_id;
 DROP TABLE complete_windows;
+
+-- name: step_3
+-- What a calculation wants to know of all facts that there ever were, kept up with them: so it reads those of its horizon
+-- alone. Facts of a UTC day and the sums of their digests, which know no order; and the earliest fact in each unit.
+CREATE TABLE fact_days (
+    site_id VARCHAR NOT NULL, source source NOT NULL, day INTEGER NOT NULL,
+    facts BIGINT NOT NULL, digest_hi HUGEINT NOT NULL, digest_lo HUGEINT NOT NULL,
+    PRIMARY KEY (site_id, source, day)
+);
+INSERT INTO fact_days SELECT site_id, source, event_time_ms // 86400000 AS day, count(*), sum(digest_hi), sum(digest_lo)
+FROM facts GROUP BY site_id, source, day;
+CREATE TABLE first_facts (
+    site_id VARCHAR NOT NULL, sku VARCHAR NOT NULL, uom VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL
+);
+INSERT INTO first_facts SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY site_id, sku, uom;

@@ -36,16 +36,16 @@ CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CAST(CASE
     ELSE half_even(CAST(quantity AS DECIMAL(26, 3)) * base_units)
 END AS DECIMAL(18, 3));
 
--- name: define_converted_facts
--- Facts with the `base_units` of their unit when they happened: null is held.
-CREATE OR REPLACE MACRO converted_facts(require_known_items) AS TABLE
+-- name: define_converted
+-- Rows of a table, facts or their like, with the `base_units` of their unit when they happened: null is held.
+CREATE OR REPLACE MACRO converted(table_name, require_known_items) AS TABLE
 SELECT
     facts.*,
     CASE
         WHEN unit_spans.sku IS NOT NULL THEN unit_spans.base_units
         WHEN facts.uom = 'EA' AND NOT require_known_items THEN 1
     END AS base_units
-FROM facts
+FROM query_table(table_name) AS facts
 LEFT JOIN unit_spans
     ON facts.sku = unit_spans.sku AND facts.uom = unit_spans.uom
     AND facts.event_time_ms >= unit_spans.valid_from_ms AND facts.event_time_ms < unit_spans.valid_to_ms;

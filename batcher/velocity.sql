@@ -2,9 +2,18 @@
 
 -- name: dataset
 -- The site's facts before `as_of`, per source: how many, and the sums of their digests, which know no order.
-SELECT source::VARCHAR, count(*), sum(digest_hi)::VARCHAR, sum(digest_lo)::VARCHAR
-FROM facts WHERE site_id = $site_id AND event_time_ms < $as_of_ms
-GROUP BY source ORDER BY source::VARCHAR;
+-- Those of whole days are known; those of the day that `as_of` is on are read.
+WITH parts AS (
+    SELECT source, facts, digest_hi, digest_lo FROM fact_days
+    WHERE site_id = $site_id AND day < $as_of_ms // 86400000
+    UNION ALL
+    SELECT source, count(*), sum(digest_hi), sum(digest_lo) FROM facts
+    WHERE site_id = $site_id
+        AND event_time_ms >= $as_of_ms // 86400000 * 86400000 AND event_time_ms < $as_of_ms
+    GROUP BY source
+)
+SELECT source::VARCHAR, sum(facts), sum(digest_hi)::VARCHAR, sum(digest_lo)::VARCHAR
+FROM parts GROUP BY source HAVING sum(facts) > 0 ORDER BY source::VARCHAR;
 
 -- name: calculate
 INSERT INTO results BY NAME
@@ -15,40 +24,58 @@ WITH counted AS NOT MATERIALIZED (
         in_base_units(book_quantity, base_units) AS book_units,
         -- Channel weight / (season index * promotion uplift) in effect at event_time_ms, rounded to 9 decimals.
         1::DECIMAL(18, 9) AS normalized_line
-    FROM converted_facts($require_known_items)
-    WHERE site_id = $site_id AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+    FROM converted('facts', $require_known_items)
+    WHERE site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
 ),
--- Period 0 is before the horizon, 1 within it before the first block; 2 to 5 are the blocks.
+-- Period 1 is before the first block; 2 to 5 are the blocks.
 sums AS (
     SELECT
         sku, source,
         CASE
-            WHEN event_time_ms < $start_ms THEN 0
             WHEN event_time_ms < $block_starts_ms[1] THEN 1
             WHEN event_time_ms < $block_starts_ms[2] THEN 2
             WHEN event_time_ms < $block_starts_ms[3] THEN 3
             WHEN event_time_ms < $block_starts_ms[4] THEN 4
             ELSE 5
         END AS period,
-        count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines,
-        min(event_time_ms) AS first_seen_ms
+        count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines
     FROM counted GROUP BY sku, source, period
 ),
 stocktakes AS (
     SELECT sku, sum(abs(units)) AS deviation, sum(book_units) AS book_units
-    FROM counted WHERE source = 'cycle-counts' AND event_time_ms >= $start_ms AND book_units IS NOT NULL GROUP BY sku
+    FROM counted WHERE source = 'cycle-counts' AND book_units IS NOT NULL GROUP BY sku
 ),
 totals AS (
     SELECT
-        sku, min(first_seen_ms) AS first_seen_ms,
-        coalesce(sum(lines) FILTER (source = 'orders' AND period > 0), 0)::BIGINT AS order_lines,
-        coalesce(sum(units) FILTER (source = 'orders' AND period > 0), 0) AS units_ordered,
-        coalesce(sum(units) FILTER (source = 'returns' AND period > 0), 0) AS units_returned,
-        coalesce(sum(normalized_lines) FILTER (source = 'orders' AND period > 0), 0) AS normalized_lines,
-        coalesce(sum(units) FILTER (source = 'cycle-counts' AND period > 0), 0) AS variance_units,
+        sku,
+        coalesce(sum(lines) FILTER (source = 'orders'), 0)::BIGINT AS order_lines,
+        coalesce(sum(units) FILTER (source = 'orders'), 0) AS units_ordered,
+        coalesce(sum(units) FILTER (source = 'returns'), 0) AS units_returned,
+        coalesce(sum(normalized_lines) FILTER (source = 'orders'), 0) AS normalized_lines,
+        coalesce(sum(units) FILTER (source = 'cycle-counts'), 0) AS variance_units,
         sum(lines) FILTER (source = 'orders' AND period > 1) AS block_lines,
         sum(lines::HUGEINT * lines) FILTER (source = 'orders' AND period > 1) AS block_lines_squared
-    FROM sums GROUP BY sku HAVING max(period) > 0
+    FROM sums GROUP BY sku
+),
+-- The first fact in each unit before `as_of`. One that is held says nothing, but if its unit has become valid since,
+-- there may be later facts that are not: then they are looked for among all there are.
+firsts AS (
+    SELECT sku, uom, event_time_ms, base_units FROM converted('first_facts', $require_known_items)
+    WHERE site_id = $site_id AND event_time_ms < $as_of_ms
+),
+late AS (
+    SELECT DISTINCT sku, uom FROM firsts JOIN unit_spans USING (sku, uom) SEMI JOIN totals USING (sku)
+    WHERE firsts.base_units IS NULL AND unit_spans.base_units IS NOT NULL
+        AND valid_from_ms > event_time_ms AND valid_from_ms < $as_of_ms
+),
+seen AS (
+    SELECT sku, min(event_time_ms) AS first_seen_ms FROM (
+        SELECT sku, event_time_ms FROM firsts WHERE base_units IS NOT NULL
+        UNION ALL
+        SELECT sku, event_time_ms FROM converted('facts', $require_known_items) SEMI JOIN late USING (sku, uom)
+        WHERE site_id = $site_id AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+    )
+    GROUP BY sku
 ),
 ranked AS (
     SELECT
@@ -80,4 +107,4 @@ SELECT
     CASE WHEN book_units > 0 THEN greatest(0, 1 - deviation::DOUBLE / book_units::DOUBLE) END AS inventory_accuracy,
     first_seen_ms, $as_of_ms - first_seen_ms < $provisional_ms AS provisional,
     $coverage::DOUBLE AS coverage, $run_id AS run_id
-FROM ranked LEFT JOIN stocktakes USING (sku) ORDER BY sku;
+FROM ranked JOIN seen USING (sku) LEFT JOIN stocktakes USING (sku) ORDER BY sku;

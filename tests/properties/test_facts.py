@@ -93,6 +93,45 @@ def test_the_order_of_arrival_does_not_matter(data: st.DataObject, events: list[
     with closing(open_database()) as database:
         feed(database, parcels, data.draw(st.permutations(ITEMS)))
         assert state(database) == straight
+        assert_kept_up(database)
+
+
+def assert_kept_up(database: Database) -> None:
+    """What is kept beside the facts is what they say, after whatever was added and removed."""
+    with database._file.reading() as connection:
+        days, days_now = (connection.execute(query).fetchall() for query in (KEPT_DAYS, DAYS))
+        firsts, firsts_now = (connection.execute(query).fetchall() for query in (KEPT_FIRSTS, FIRSTS))
+    assert days == days_now
+    assert firsts == firsts_now
+
+
+KEPT_DAYS = "FROM fact_days WHERE facts > 0 ORDER BY ALL"
+DAYS = """SELECT site_id, source, event_time_ms // 86400000, count(*), sum(digest_hi), sum(digest_lo)
+FROM facts GROUP BY ALL ORDER BY ALL"""
+KEPT_FIRSTS = "FROM first_facts ORDER BY ALL"
+FIRSTS = "SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY ALL ORDER BY ALL"
+
+
+@settings(max_examples=max(25, settings.default.max_examples // 10))
+@given(st.lists(_events, min_size=1, max_size=14), st.sampled_from(range(4)), st.integers(-1, 40))
+def test_the_first_fact_of_a_sku_is_that_of_a_plain_model(events: list[Sourced], items: int, days: int) -> None:
+    """Of all its facts before `as_of` that are not held, by the definition, however few of them are in the horizon."""
+    as_of_ms = AS_OF - days * 86_400_000 + 1
+    with closing(open_database()) as database:
+        database.apply_reference(ITEMS[:items])
+        for event in events:
+            database.insert_batches(loads([event]))
+        for site_id in database.sites():
+            database.calculate(site_id, as_of_ms, trigger="test", now_ms=0, newest=False)
+        found = {(r["site_id"], r["sku"]): r["first_seen"] for r in database.results(as_of_ms=as_of_ms).to_pylist()}
+        with database._file.reading() as connection:
+            by_definition = connection.execute(FIRST_SEEN, {"as_of_ms": as_of_ms}).fetchall()
+    assert {key: parse_rfc3339(at) for key, at in found.items()} == {(s, k): at for s, k, at in by_definition}
+
+
+FIRST_SEEN = """SELECT site_id, sku, min(event_time_ms) FROM converted('facts', false)
+WHERE event_time_ms < $as_of_ms AND base_units IS NOT NULL
+GROUP BY site_id, sku HAVING max(event_time_ms) >= $as_of_ms - 2592000000"""
 
 
 @settings(max_examples=max(15, settings.default.max_examples // 10))

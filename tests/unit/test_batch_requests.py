@@ -16,7 +16,7 @@ from batcher.requests import (
 from batcher.window_list import list_windows
 from batcher.worker import host_and_port
 from runtime.refusals import SettingsRefused
-from schemas.records import BatchKind, Window
+from schemas.records import BatchKind
 
 HOUR = 3_600_000
 
@@ -110,7 +110,7 @@ def test_windows_are_listed_with_their_state_the_latest_first() -> None:
 
     batches = [batch(BatchKind.ON_TIME, 0), batch(BatchKind.ON_TIME, 0), batch(BatchKind.CORRECTION, 0, 1)]
     batches.append(batch(BatchKind.ON_TIME, 1))
-    rows = list_windows("A", batches, [], Window(0, HOUR))
+    rows = list_windows("A", batches, [], HOUR)
     assert [(row.start, row.state, row.records, row.batches, row.corrections) for row in rows] == [
         ("1970-01-01T01:00:00Z", "closed", 10, 1, 1),
         ("1970-01-01T00:00:00Z", "complete", 20, 2, 1),

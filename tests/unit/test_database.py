@@ -156,8 +156,13 @@ def test_a_file_of_an_older_version_keeps_what_is_complete(tmp_path: Path) -> No
         connection.execute(load_queries("schema")["step_1"].sql)
         connection.execute("INSERT INTO meta VALUES ('schema', '1')")
         connection.execute("INSERT INTO complete_windows SELECT 'S1', i, i + 5 FROM range(0, 100, 5) r(i)")
+        connection.execute(
+            "INSERT INTO facts BY NAME SELECT 'orders'::source AS source, 'S1' AS site_id, 'E' AS event_id, "
+            "'A' AS sku, 7 AS event_time_ms, 'EA' AS uom, 1 AS batch_no, 1 AS key_hash, 2 AS digest_hi, 3 AS digest_lo"
+        )
     with closing(open_database(path)) as database:
         assert database.complete_until() == {"S1": 100}
+        assert database.first_event_time("S1") == 7
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

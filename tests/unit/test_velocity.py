@@ -277,6 +277,33 @@ def test_a_sku_is_provisional_until_14_days_after_its_first_fact_of_any_source(d
     assert column(database, "first_seen")["COUNTED"] == before(200)
 
 
+def test_a_first_fact_that_is_held_is_not_the_first(database: Database) -> None:
+    """Cases were given a size from 50 days before on: the order of 60 days before is held, that of 40 is the first."""
+    valid_from = parse_rfc3339(before(50))
+    database.apply_reference([Item(sku="A", uom="CS", base_units=Decimal(12), valid_from=valid_from)])
+    for days in (60, 40, 1):
+        insert(database, Source.ORDERS, [order(f"A{days}", before(days), sku="A", uom="CS")])
+    insert(database, Source.ORDERS, [order("BX", before(70), sku="A", uom="BX")])
+    assert column(database, "first_seen") == {"A": before(40)}
+    database.apply_reference([Item(sku="A", uom="CS", base_units=Decimal(6), valid_from=parse_rfc3339(before(65)))])
+    assert column(database, "first_seen") == {"A": before(60)}
+
+
+def test_a_calculation_reads_the_facts_of_its_horizon_alone(database: Database) -> None:
+    """What it says of older ones, it has kept: they could be gone, and nothing would change."""
+    insert_lines(database, {"A": 2, "B": 1}, days=70)
+    insert_lines(database, {"A": 3, "B": 1}, days=2)
+    complete_until(database, 0)
+    run_id, found = calculate(database), rows(database)
+    assert found["A"]["first_seen"] == before(70)
+    with database._file.writing() as connection:
+        connection.execute("DELETE FROM facts WHERE event_time_ms < $start_ms", {"start_ms": AS_OF - 31 * DAY_MS})
+        connection.execute("DELETE FROM runs")
+        connection.execute("DELETE FROM results")
+    assert calculate(database) == run_id
+    assert rows(database) == found
+
+
 def test_facts_after_as_of_are_not_known_yet(database: Database) -> None:
     """Neither to the columns nor to the run id: looking back later gives what looking then gave."""
     insert_lines(database, {"A": 1})
