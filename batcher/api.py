@@ -168,21 +168,17 @@ class Api:
         """Windows that have or had events, the latest first."""
         limit = read_limit(request.query.get("limit"), MANY)
         sites, not_ready = await self._service.chosen(request.query.get("site_id"))
-        found = [row for site in sites for row in await self._windows(site)]
+        found = [row for site in sites for row in await self._windows(site, limit)]
         found.sort(key=lambda row: row.start, reverse=True)
         return json_reply({"rows": found[:limit], "not_ready": not_ready})
 
-    async def _windows(self, site: Site) -> list[WindowRow]:
-        catalogue = await self._service.read(Database.batches, site.site_id)
-        batches = catalogue.select(["kind", "windows", "record_count"])
-        frontiers = self._service.frontiers()
-        return await asyncio.to_thread(
-            lambda: list_windows(site.site_id, batches.to_pylist(), frontiers, site.complete_until_ms)
-        )
+    async def _windows(self, site: Site, limit: int) -> list[WindowRow]:
+        batched = await self._service.read(Database.windows, site.site_id, limit)
+        return list_windows(site.site_id, batched, self._service.frontiers(), site.complete_until_ms)[:limit]
 
     async def batches(self, request: web.Request) -> web.Response:
         """The catalogue, in the order of announcement per site."""
-        return await self._table(request, lambda database, site_id, _: database.batches(site_id))
+        return await self._table(request, Database.batches)
 
     async def held(self, request: web.Request) -> web.Response:
         """Facts that wait for reference data."""

@@ -27,13 +27,18 @@ def insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
         _QUERIES["insert_sites"].rows(connection)
 
 
-def batches(connection: Connection, site_id: str | None) -> pa.Table:
+def batches(connection: Connection, site_id: str | None, row_limit: int | None = None) -> pa.Table:
     """The catalogue, of one site or of all, in the order of announcement per site.
 
     The manifest's fields, `partition` and `offset` of where it stood on the batches topic, `facts_new`, `duplicates`,
     `conflicts`.
     """
-    return _QUERIES["batches"].table(connection, site_id=site_id)
+    return _QUERIES["batches"].table(connection, site_id=site_id, row_limit=row_limit)
+
+
+def windows(connection: Connection, site_id: str, row_limit: int) -> list[dict[str, Any]]:
+    """The latest windows of a site that have batches: start_ms, end_ms, records, batches, corrections."""
+    return _QUERIES["windows"].table(connection, site_id=site_id, row_limit=row_limit).to_pylist()
 
 
 def sites(connection: Connection) -> dict[str, int]:

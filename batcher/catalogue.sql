@@ -14,7 +14,16 @@ INSERT INTO sites SELECT DISTINCT site_id, partition FROM new_batches ON CONFLIC
 
 -- name: batches
 SELECT * EXCLUDE batch_no REPLACE (source::VARCHAR AS source) FROM batches
-WHERE $site_id IS NULL OR site_id = $site_id ORDER BY site_id, partition, "offset", batch_id;
+WHERE $site_id IS NULL OR site_id = $site_id ORDER BY site_id, partition, "offset", batch_id LIMIT $row_limit;
+
+-- name: windows
+-- Windows that have batches, the latest first. Records are those of on-time batches, each of which is of one window.
+WITH parts AS (SELECT kind, record_count, unnest(windows) AS span FROM batches WHERE site_id = $site_id)
+SELECT
+    span.start AS start_ms, span."end" AS end_ms,
+    coalesce(sum(record_count) FILTER (kind <> 'correction'), 0)::BIGINT AS records,
+    count(*) FILTER (kind <> 'correction') AS batches, count(*) FILTER (kind = 'correction') AS corrections
+FROM parts GROUP BY span ORDER BY start_ms DESC, end_ms DESC LIMIT $row_limit;
 
 -- name: sites
 SELECT site_id, partition FROM sites ORDER BY site_id;

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -29,7 +29,7 @@ class Database:
     def __init__(self, file: DatabaseFile, settings: Settings, windows: SiteWindows) -> None:
         self._file = file
         self._require_known_items = settings.velocity.require_known_items
-        self._calculator = Calculator(windows, settings.velocity)
+        self._calculator = Calculator(windows, settings)
 
     @classmethod
     def open(cls, path: Path, settings: Settings, windows: SiteWindows) -> Self:
@@ -90,10 +90,15 @@ class Database:
         with self._file.reading() as connection:
             return catalogue.known_batches(connection, batch_ids)
 
-    def batches(self, site_id: str | None = None) -> pa.Table:
+    def batches(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
         """The catalogue of a site or of all: see `catalogue.batches`."""
         with self._file.reading() as connection:
-            return catalogue.batches(connection, site_id)
+            return catalogue.batches(connection, site_id, row_limit)
+
+    def windows(self, site_id: str, row_limit: int) -> list[dict[str, Any]]:
+        """The latest windows of a site that have batches: see `catalogue.windows`."""
+        with self._file.reading() as connection:
+            return catalogue.windows(connection, site_id, row_limit)
 
     def insert_batch(self, manifest: Manifest, rows: pa.Table, partition: int, offset: int) -> InsertResult:
         """Insert one batch: see `Load` and `InsertResult`.

@@ -15,7 +15,8 @@ class Run:
     """A calculation of a site's velocity over `[start_ms, as_of_ms)`. The same inputs have the same `run_id`.
 
     Of its `windows` that many were `complete_windows`. `skus` is the number of its results, which only a `current` run
-    still has: the last one of its (site, horizon, as_of).
+    still has: the last one of its (site, horizon, as_of), of a recent instant or one that was asked for.
+    `requested_at_ms` is when that last was, None if it was not.
     """
 
     run_id: str
@@ -31,6 +32,7 @@ class Run:
     windows: int
     skus: int
     current: bool
+    requested_at_ms: int | None = None
 
     @property
     def coverage(self) -> float | None:
@@ -67,6 +69,23 @@ def store(connection: Connection, run: Run) -> None:
     """Enter the run, whose results are there by now."""
     with registered(connection, "new_run", pa.Table.from_pylist([asdict(run)])):
         _QUERIES["store"].rows(connection)
+
+
+def set_requested(connection: Connection, run: Run) -> None:
+    """Somebody has asked for a run that is there."""
+    _QUERIES["set_requested"].rows(connection, run_id=run.run_id, requested_at_ms=run.requested_at_ms)
+
+
+def prune(connection: Connection, run: Run, keep: int, requested_since_ms: int) -> None:
+    """Of the site and horizon of a run, remove the results of instants that are too many.
+
+    Left are the newest `keep`, those that were asked for since, what is published, and the run itself.
+    """
+    values = {"run_id": run.run_id, "site_id": run.site_id, "horizon": run.horizon}
+    _QUERIES["find_expendable"].rows(connection, keep=keep, requested_since_ms=requested_since_ms, **values)
+    if _QUERIES["count_expendable"].value(connection):
+        _QUERIES["remove_expendable"].rows(connection)
+        _QUERIES["retire_expendable"].rows(connection)
 
 
 def results(

@@ -27,6 +27,28 @@ DELETE FROM results WHERE site_id = $site_id AND horizon = $horizon AND as_of_ms
 -- name: store
 INSERT OR REPLACE INTO runs BY NAME FROM new_run;
 
+-- name: set_requested
+UPDATE runs SET requested_at_ms = $requested_at_ms WHERE run_id = $run_id;
+
+-- name: find_expendable
+CREATE OR REPLACE TEMP TABLE expendable AS
+SELECT run_id FROM (
+    SELECT run_id FROM runs
+    WHERE current AND site_id = $site_id AND horizon = $horizon
+        AND (requested_at_ms IS NULL OR requested_at_ms < $requested_since_ms)
+    QUALIFY row_number() OVER (ORDER BY as_of_ms DESC) > $keep
+)
+WHERE run_id <> $run_id AND run_id NOT IN (SELECT run_id FROM published_runs WHERE run_id IS NOT NULL);
+
+-- name: count_expendable
+SELECT count(*) FROM expendable;
+
+-- name: remove_expendable
+DELETE FROM results WHERE run_id IN (SELECT run_id FROM expendable);
+
+-- name: retire_expendable
+UPDATE runs SET current = false WHERE run_id IN (SELECT run_id FROM expendable);
+
 -- name: results
 -- Of the given `as_of`, or of each site's newest.
 WITH chosen AS (

@@ -68,7 +68,8 @@ CREATE TABLE complete_windows (
     PRIMARY KEY (site_id, start_ms, end_ms)
 );
 
--- Every calculation ever made. Only the newest of a (site, horizon, as_of) has its results kept: the current one.
+-- Every calculation ever made. A current one has its results kept: it is the newest of its (site, horizon, as_of), and that
+-- instant is among the newest, or was asked for not long ago.
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL,
     as_of_ms BIGINT NOT NULL, start_ms BIGINT NOT NULL, trigger VARCHAR NOT NULL, calculated_at_ms BIGINT NOT NULL,
@@ -131,3 +132,7 @@ CREATE TABLE first_facts (
     site_id VARCHAR NOT NULL, sku VARCHAR NOT NULL, uom VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL
 );
 INSERT INTO first_facts SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY site_id, sku, uom;
+
+-- name: step_4
+-- When a person or a schedule last asked for the run; null if nobody did.
+ALTER TABLE runs ADD COLUMN requested_at_ms BIGINT;

@@ -10,7 +10,8 @@ from batcher import catalogue, facts, reference, runs
 from batcher.horizon import HORIZONS, Horizon
 from batcher.queries import Connection, load_queries
 from batcher.runs import Run
-from runtime.settings import VelocitySettings, milliseconds
+from batcher.triggers import Cause
+from runtime.settings import Settings, milliseconds
 from schemas.windows import SiteWindows
 
 #: What the columns mean, as velocity.sql, units.sql and horizon.py have it; the next number once one of them gives
@@ -23,9 +24,9 @@ _QUERIES = load_queries("velocity")
 class Calculator:
     """Knows how sites cut their time and where classes begin. Wants a transaction around each call."""
 
-    def __init__(self, windows: SiteWindows, rules: VelocitySettings) -> None:
-        self._windows = windows
-        self._rules = rules
+    def __init__(self, windows: SiteWindows, settings: Settings) -> None:
+        self._windows, self._rules = windows, settings.velocity
+        self._keep_runs, self._keep_requested_ms = settings.batch.keep_runs, milliseconds(settings.batch.keep_requested)
 
     @property
     def provisional_ms(self) -> int:
@@ -37,6 +38,8 @@ class Calculator:
     ) -> Run:
         """The current run for the site's facts as they are, and its results; one that is there already is left alone.
 
+        Results of older instants make room for it, as many as are too many.
+
         Raises:
             ValueError: there is no such horizon.
         """
@@ -45,11 +48,12 @@ class Calculator:
         run = self._plan(connection, site_id, as_of_ms, HORIZONS[horizon], trigger, now_ms)
         before = runs.find(connection, run.run_id)
         if before and before.current:
-            return before
+            return _requested(connection, before, run.requested_at_ms)
         runs.clear(connection, run)
         skus = _QUERIES["calculate"].value(connection, **self._values(run))
         run = replace(run, skus=skus)
         runs.store(connection, run)
+        runs.prune(connection, run, self._keep_runs, now_ms - self._keep_requested_ms)
         return run
 
     def _plan(
@@ -72,6 +76,7 @@ class Calculator:
             windows=windows,
             skus=0,
             current=True,
+            requested_at_ms=now_ms if trigger == Cause.REQUEST else None,
         )
         return replace(run, run_id=self._run_id(run))
 
@@ -128,6 +133,15 @@ class Calculator:
             "coverage": run.coverage,
             "run_id": run.run_id,
         }
+
+
+def _requested(connection: Connection, run: Run, at_ms: int | None) -> Run:
+    """A run that is there, and is asked for now; None if it is not."""
+    if at_ms is None:
+        return run
+    run = replace(run, requested_at_ms=at_ms)
+    runs.set_requested(connection, run)
+    return run
 
 
 def _dataset_hash(connection: Connection, site_id: str, as_of_ms: int) -> str:

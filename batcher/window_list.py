@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.instants import rfc3339
-from schemas.records import BatchKind, Frontier, Window
+from schemas.records import Frontier, Window
 
 
 @dataclass(slots=True)
@@ -24,37 +24,33 @@ class WindowRow:
 
 
 def list_windows(
-    site_id: str, batches: Iterable[Mapping[str, Any]], frontiers: Iterable[Frontier], complete_until_ms: int | None
+    site_id: str, batched: Iterable[Mapping[str, Any]], frontiers: Iterable[Frontier], complete_until_ms: int | None
 ) -> list[WindowRow]:
     """Windows of a site that have or had events, the latest first.
 
-    `batches` are rows of the catalogue: `kind`, `windows` (of start and end) and `record_count`. `records` are those of
-    on-time batches; a correction may span windows, so `corrections` counts batches.
+    `batched` are windows as `catalogue.windows` gives them. `records` are those of on-time batches; a correction may
+    span windows, so `corrections` counts batches.
     """
-    records, on_time, corrections, opened = Counter[Window](), Counter[Window](), Counter[Window](), Counter[Window]()
-    for batch in batches:
-        windows = [Window(window["start"], window["end"]) for window in batch["windows"]]
-        if batch["kind"] == BatchKind.CORRECTION:
-            corrections.update(windows)
-        else:
-            on_time.update(windows)
-            records[windows[0]] += batch["record_count"]
+    rows = {Window(row["start_ms"], row["end_ms"]): row for row in batched}
+    nothing = dict.fromkeys(("records", "batches", "corrections"), 0)
+    opened = Counter[Window]()
     for frontier in frontiers:
         for window in frontier.open_windows:
             if window.site_id == site_id:
                 opened[Window(window.start, window.end)] += window.count
     return [
         WindowRow(
-            site_id,
-            rfc3339(window.start),
-            rfc3339(window.end),
-            _state(window, opened, complete_until_ms),
-            records[window],
-            on_time[window],
-            corrections[window],
-            opened[window],
+            site_id=site_id,
+            start=rfc3339(window.start),
+            end=rfc3339(window.end),
+            state=_state(window, opened, complete_until_ms),
+            records=found["records"],
+            batches=found["batches"],
+            corrections=found["corrections"],
+            open_records=opened[window],
         )
-        for window in sorted({*on_time, *corrections, *opened}, reverse=True)
+        for window in sorted({*rows, *opened}, reverse=True)
+        for found in (rows.get(window, nothing),)
     ]
 
 

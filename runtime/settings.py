@@ -153,6 +153,8 @@ class BatchSettings(_Section):
 
     max_concurrency: int = Field(default=12, ge=1)
     queue_size: int = Field(default=1_000, ge=1)
+    keep_runs: int = Field(default=24, ge=1)  # the newest per site and horizon whose results are kept
+    keep_requested: Duration = timedelta(days=30)  # results that somebody asked for, from then on
     load_records: int = Field(default=500_000, ge=1)  # facts that one DuckDB transaction takes at most
     memory_limit: str = "2GB"
     threads: int | None = Field(default=None, ge=1)

@@ -100,8 +100,11 @@ def _json_text(name: str, value: Any) -> str:
     return re.sub(r"(?<!\\)((?:\\\\)*\\u)(00[01][0-9a-f])", lambda found: found[1] + found[2].upper(), escaped)
 
 
-def open_database(path: Path | None = None, *, spec: str = "PT1H", zone: str = "UTC", **rules: Any) -> Database:
+def open_database(
+    path: Path | None = None, *, spec: str = "PT1H", zone: str = "UTC", keep_runs: int = 24, **rules: Any
+) -> Database:
     """A database, in memory if no path is given; `zone` is that of all sites, `rules` are velocity settings."""
-    settings = Settings(velocity=VelocitySettings(**rules), batch=BatchSettings(threads=2, memory_limit="512MB"))
+    batch_settings = BatchSettings(threads=2, memory_limit="512MB", keep_runs=keep_runs)
+    settings = Settings(velocity=VelocitySettings(**rules), batch=batch_settings)
     windows = SiteWindows(WindowSpec.parse(spec), SiteZones({}, zone))
     return Database.open(path or Path(":memory:"), settings, windows)

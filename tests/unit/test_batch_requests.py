@@ -16,7 +16,6 @@ from batcher.requests import (
 from batcher.window_list import list_windows
 from batcher.worker import host_and_port
 from runtime.refusals import SettingsRefused
-from schemas.records import BatchKind
 
 HOUR = 3_600_000
 
@@ -103,14 +102,11 @@ def test_windows_are_listed_with_their_state_the_latest_first() -> None:
     corrected ✓
     complete  ✓
     """
-
-    def batch(kind: BatchKind, *hours: int) -> dict[str, object]:
-        windows = [{"start": hour * HOUR, "end": (hour + 1) * HOUR} for hour in hours]
-        return {"kind": kind.value, "windows": windows, "record_count": 10}
-
-    batches = [batch(BatchKind.ON_TIME, 0), batch(BatchKind.ON_TIME, 0), batch(BatchKind.CORRECTION, 0, 1)]
-    batches.append(batch(BatchKind.ON_TIME, 1))
-    rows = list_windows("A", batches, [], HOUR)
+    batched = [
+        {"start_ms": HOUR, "end_ms": 2 * HOUR, "records": 10, "batches": 1, "corrections": 1},
+        {"start_ms": 0, "end_ms": HOUR, "records": 20, "batches": 2, "corrections": 1},
+    ]
+    rows = list_windows("A", batched, [], HOUR)
     assert [(row.start, row.state, row.records, row.batches, row.corrections) for row in rows] == [
         ("1970-01-01T01:00:00Z", "closed", 10, 1, 1),
         ("1970-01-01T00:00:00Z", "complete", 20, 2, 1),
