@@ -372,7 +372,8 @@ def test_it_refuses_to_start_where_data_is_in_danger(world: BatchWorld, port: Ca
     assert missing.process.wait(20) == 3, missing.text
     assert f"{topic} is missing" in missing.text and "velocity topics apply" in missing.text
 
-    again = NewTopic(topic, PARTITIONS, 1, config={"retention.ms": "-1", "retention.bytes": "-1"})
+    forever = {"retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": str(8 << 20)}
+    again = NewTopic(topic, PARTITIONS, 1, config=forever)
     assert until(lambda: _created(admin, again), 20)
     recreated = world.start("b1", port()).worker
     assert recreated.process.wait(20) == 3, recreated.text
