@@ -27,35 +27,36 @@ WITH counted AS NOT MATERIALIZED (
     FROM converted('facts', $require_known_items)
     WHERE site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
 ),
--- Period 1 is before the first block; 2 to 5 are the blocks.
-sums AS (
+-- Orders by themselves, for most facts are: one group per SKU, and `blocks` counts its lines in each.
+ordered AS (
     SELECT
-        sku, source,
-        CASE
-            WHEN event_time_ms < $block_starts_ms[1] THEN 1
-            WHEN event_time_ms < $block_starts_ms[2] THEN 2
-            WHEN event_time_ms < $block_starts_ms[3] THEN 3
-            WHEN event_time_ms < $block_starts_ms[4] THEN 4
-            ELSE 5
-        END AS period,
-        count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines
-    FROM counted GROUP BY sku, source, period
+        sku, count(*) AS order_lines, sum(units) AS units_ordered, sum(normalized_line) AS normalized_lines,
+        [
+            count(*) FILTER (event_time_ms >= $block_starts_ms[1] AND event_time_ms < $block_starts_ms[2]),
+            count(*) FILTER (event_time_ms >= $block_starts_ms[2] AND event_time_ms < $block_starts_ms[3]),
+            count(*) FILTER (event_time_ms >= $block_starts_ms[3] AND event_time_ms < $block_starts_ms[4]),
+            count(*) FILTER (event_time_ms >= $block_starts_ms[4])
+        ] AS blocks
+    FROM counted WHERE source = 'orders' GROUP BY sku
 ),
-stocktakes AS (
-    SELECT sku, sum(abs(units)) AS deviation, sum(book_units) AS book_units
-    FROM counted WHERE source = 'cycle-counts' AND book_units IS NOT NULL GROUP BY sku
+others AS (
+    SELECT
+        sku,
+        sum(units) FILTER (source = 'returns') AS units_returned,
+        sum(units) FILTER (source = 'cycle-counts') AS variance_units,
+        sum(abs(units)) FILTER (source = 'cycle-counts' AND book_units IS NOT NULL) AS deviation,
+        sum(book_units) FILTER (source = 'cycle-counts') AS book_units
+    FROM counted WHERE source <> 'orders' GROUP BY sku
 ),
 totals AS (
     SELECT
         sku,
-        coalesce(sum(lines) FILTER (source = 'orders'), 0)::BIGINT AS order_lines,
-        coalesce(sum(units) FILTER (source = 'orders'), 0) AS units_ordered,
-        coalesce(sum(units) FILTER (source = 'returns'), 0) AS units_returned,
-        coalesce(sum(normalized_lines) FILTER (source = 'orders'), 0) AS normalized_lines,
-        coalesce(sum(units) FILTER (source = 'cycle-counts'), 0) AS variance_units,
-        sum(lines) FILTER (source = 'orders' AND period > 1) AS block_lines,
-        sum(lines::HUGEINT * lines) FILTER (source = 'orders' AND period > 1) AS block_lines_squared
-    FROM sums GROUP BY sku
+        coalesce(order_lines, 0) AS order_lines, coalesce(units_ordered, 0) AS units_ordered,
+        coalesce(units_returned, 0) AS units_returned, coalesce(normalized_lines, 0) AS normalized_lines,
+        coalesce(variance_units, 0) AS variance_units, deviation, book_units,
+        nullif(list_sum(blocks), 0) AS block_lines,
+        list_sum(list_transform(blocks, lambda lines: lines::HUGEINT * lines)) AS block_lines_squared
+    FROM ordered FULL JOIN others USING (sku)
 ),
 -- The first fact in each unit before `as_of`. One that is held says nothing, but if its unit has become valid since,
 -- there may be later facts that are not: then they are looked for among all there are.
@@ -107,4 +108,4 @@ SELECT
     CASE WHEN book_units > 0 THEN greatest(0, 1 - deviation::DOUBLE / book_units::DOUBLE) END AS inventory_accuracy,
     first_seen_ms, $as_of_ms - first_seen_ms < $provisional_ms AS provisional,
     $coverage::DOUBLE AS coverage, $run_id AS run_id
-FROM ranked JOIN seen USING (sku) LEFT JOIN stocktakes USING (sku) ORDER BY sku;
+FROM ranked JOIN seen USING (sku) ORDER BY sku;

@@ -42,7 +42,11 @@ SELECT
     CASE WHEN kind >= 98 THEN (h % 500)::DECIMAL(18, 3) END AS book_quantity,
     format('ORD-{:08d}', i // 4) AS order_id, i % 4 + 1 AS line,
     1 AS batch_no, hash(i + 2_000_000_000) AS key_hash, h AS digest_hi, hash(i + 3_000_000_000) AS digest_lo
-FROM drawn ORDER BY i
+FROM drawn ORDER BY i;
+INSERT INTO fact_days
+SELECT site_id, source, event_time_ms // 86_400_000 AS day, count(*), sum(digest_hi), sum(digest_lo)
+FROM facts GROUP BY site_id, source, day;
+INSERT INTO first_facts SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY site_id, sku, uom
 """
 
 
