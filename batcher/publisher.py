@@ -6,18 +6,15 @@ The worker that took over a partition last has fenced all others, so a stale own
 import asyncio
 from collections.abc import Sequence
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import RecordMetadata
 
 from batcher.outbox import OutboxRow
-from runtime.connections import transactional_producer
+from runtime.connections import close_producer, transactional_producer
 from runtime.crash_points import crash_point
 from runtime.settings import Settings
 from schemas.topics import TopicRole
-
-log = structlog.get_logger(__name__)
 
 STOP_S = 2.0
 
@@ -58,10 +55,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Give up the producer; an unfinished transaction is aborted by the next owner or by time."""
-        try:
-            await asyncio.wait_for(self._producer.stop(), timeout=STOP_S)
-        except Exception as error:
-            log.debug("producer did not stop cleanly", error=repr(error))
+        await close_producer(self._producer, STOP_S)
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
         """Send rows of the outbox: all of them or none.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from prometheus_client.parser import text_string_to_metric_families
 
-Kind = Literal["rate", "sum", "max", "min"]
+Kind = Literal["rate", "sum", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,6 @@ def _value(figure: Figure, source: str | None, before: Look | None, now: Look) -
     match figure.kind:
         case "max":
             return max(values)
-        case "min":
-            return min(values)
         case "sum":
             return sum(values)
         case "rate":
