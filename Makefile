@@ -9,7 +9,7 @@ OURS   := schemas runtime streams batcher console sandbox benchmarks tests requi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench bench-rivals soak lint lock clean
+.PHONY: help setup demo test bench bench-rivals soak lint lock dashboard clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,10 +43,13 @@ lint: $(LINTER) ## Check style, types, the Dockerfile, and which package may imp
 lock: $(READY) ## Resolve the requirements anew; UPGRADE=--upgrade takes newer versions
 	@$(BIN)/python requirements/install.py $(VENV) lock
 	@$(COMPILE) requirements/all.txt --all-extras pyproject.toml
-	@$(COMPILE) requirements/base.txt --extra s3 --constraints requirements/all.txt pyproject.toml
+	@$(COMPILE) requirements/base.txt --extra s3 --extra traces --constraints requirements/all.txt pyproject.toml
 	@for name in build lint lock; do \
 		$(COMPILE) requirements/$$name.txt --constraints requirements/all.txt requirements/$$name.in || exit 1; \
 	done
+
+dashboard: $(READY) ## Write the Grafana dashboard from its table of panels
+	@$(BIN)/python deploy/grafana/generate.py
 
 clean: ## Remove .venv and everything that was built or cached here
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

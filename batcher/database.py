@@ -1,9 +1,9 @@
 """All that a batch worker knows, in one DuckDB file, its Kafka offsets included. Calls block; threads may share it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import pyarrow as pa
 
@@ -12,6 +12,7 @@ from batcher.database_file import DatabaseFile
 from batcher.facts import InsertResult, Load
 from batcher.known_keys import KnownKeys
 from batcher.outbox import OutboxRow
+from batcher.queries import Connection
 from batcher.reference import ReferenceChange
 from batcher.runs import Run
 from batcher.triggers import Cause
@@ -20,6 +21,8 @@ from runtime.settings import Settings
 from schemas.records import Manifest, Window
 from schemas.reference import ReferenceRecord
 from schemas.windows import SiteWindows
+
+T = TypeVar("T")
 
 
 class Database:
@@ -58,6 +61,11 @@ class Database:
         """All that is done within is committed together, or, after an exception, not at all."""
         with self._file.writing():
             yield
+
+    def ask(self, question: Callable[[Connection], T]) -> T:
+        """The answer to a question that changes nothing."""
+        with self._file.reading() as connection:
+            return question(connection)
 
     # -- offsets, sites, batches ---------------------------------------------------------------------------------------
 

@@ -155,10 +155,10 @@ class Loader:
     async def _insert_groups(self) -> None:
         while True:
             started, group = await self._read.get()
-            await self._insert(group)
+            await self._insert(group, started)
             metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
 
-    async def _insert(self, group: list[tuple[Parcel, Load]]) -> None:
+    async def _insert(self, group: list[tuple[Parcel, Load]], started: float) -> None:
         """Insert a group in one transaction; where the database refuses it, batch by batch, to find the culprit."""
         self._let_go([parcel for parcel, _ in group if parcel.owned.dropped])
         ours = [(parcel, load) for parcel, load in group if not parcel.owned.dropped]
@@ -174,11 +174,12 @@ class Loader:
                 return
             log.warning("a group of batches was refused, trying one by one", batches=len(ours), error=repr(error))
             for one in ours:
-                await self._insert([one])
+                await self._insert([one], started)
         else:
             loaded = [Loaded(parcel, result) for (parcel, _), result in zip(ours, results, strict=True)]
             for one in loaded:
                 self._settle(one)
+            self._bench.traces.loaded([load.manifest for _, load in ours], started)
             self._on_loaded(loaded)
 
     async def _commit(self, group: list[tuple[Parcel, Load]]) -> list[InsertResult]:
@@ -234,7 +235,7 @@ def insert_and_advance(
     database: Database, loads: Sequence[Load], topic: str, offsets: dict[int, int]
 ) -> list[InsertResult]:
     """Insert batches and remember the next offset to consume of each partition: both or neither. Blocks."""
-    with database.transaction():
+    with metrics.INSERT_SECONDS.time(), database.transaction():
         results = database.insert_batches(loads)
         for partition, offset in offsets.items():
             database.set_offset(topic, partition, offset)

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from schemas.sources import Source
+
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 BATCH_SECONDS = Histogram(
@@ -19,11 +21,14 @@ DUPLICATES = Counter("velocity_facts_duplicate_total", "Records whose fact was k
 CONFLICTS = Counter("velocity_facts_conflicting_total", "Records whose id had another body", ["source"])
 BATCHES_LOADED = Counter("velocity_batches_loaded_total", "Batches loaded", ["source", "kind"])
 LOAD_FAILURES = Counter("velocity_batch_load_failures_total", "Attempts to load a batch that failed", ["reason"])
+READ_BYTES = Counter("velocity_batch_read_bytes_total", "Bytes of batch files read and verified")
 RUNS = Counter("velocity_runs_total", "Calculations of a site", ["cause"])
 PUBLISHED = Counter("velocity_coefficients_published_total", "Records sent to the coefficients topic")
 PUBLICATION_FAILURES = Counter("velocity_publication_failures_total", "Chunks that could not be published")
 OWNERSHIPS = Counter("velocity_batch_assignments_total", "Partitions of the batches topic taken over")
 
+READ_SECONDS = Histogram("velocity_batch_read_seconds", "Reading, verifying and decoding a batch", buckets=_SECONDS)
+INSERT_SECONDS = Histogram("velocity_insert_seconds", "One transaction of facts", buckets=_SECONDS)
 RECALCULATION_SECONDS = Histogram("velocity_recalculation_seconds", "One calculation of a site", buckets=_SECONDS)
 PUBLISH_SECONDS = Histogram("velocity_publish_seconds", "One transaction of coefficients", buckets=_SECONDS)
 COMPUTE_SECONDS = Histogram("velocity_compute_seconds", "One answer to /api/v1/velocity/compute", buckets=_SECONDS)
@@ -34,7 +39,19 @@ CATCH_UP = Gauge("velocity_catch_up_remaining_offsets", "Offsets of the batches 
 QUEUED = Gauge("velocity_load_queue_depth", "Batches that wait to be read")
 HELD_SITES = Gauge("velocity_held_sites", "Sites with a batch that cannot be loaded")
 HELD_BATCHES = Gauge("velocity_held_batches", "Batches that cannot be loaded")
+HELD_FACTS = Gauge("velocity_held_facts", "Facts that wait for reference data")
+OUTBOX = Gauge("velocity_outbox_records", "Coefficients that wait to be published")
 DUE_SITES = Gauge("velocity_due_sites", "Sites that are due to be calculated")
 LIMIT = Gauge("velocity_read_concurrency_limit", "How many batch files may be read at once now")
 LOOP_LAG = Gauge("velocity_loop_lag_seconds", "By how much the event loop was late")
 MEMORY = Gauge("velocity_resident_memory_bytes", "Resident memory of the worker")
+
+
+def _begin_at_zero() -> None:
+    """A rate needs a zero to begin with: a first conflict would not show otherwise."""
+    for source in Source:
+        for metric in (FACTS, DUPLICATES, CONFLICTS):
+            metric.labels(source.value)
+
+
+_begin_at_zero()

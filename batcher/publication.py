@@ -76,9 +76,11 @@ class Publication:
 
     async def _publish(self, owned: OwnedPartition) -> None:
         while not owned.dropped:
+            traces = self._bench.traces.calculated(self._bench.home_of, owned.number)  # before the outbox is read
             rows = await self._bench.database.read(Database.outbox, owned.number, CHUNK_RECORDS)
             if not rows:
                 self._rates[owned.number].through()
+                self._bench.traces.published(traces)
                 return
             if not await self._has_sent(owned, rows):
                 return
@@ -89,8 +91,8 @@ class Publication:
         """Publish a chunk; False if that has to be tried again later, or by another owner."""
         key, rates = publication_of(owned.number), self._rates[owned.number]
         try:
-            with metrics.PUBLISH_SECONDS.time():
-                await owned.publisher.publish(rows)
+            with metrics.PUBLISH_SECONDS.time(), self._bench.traces.publishing(rows) as traceparents:
+                await owned.publisher.publish(rows, traceparents)
         except (PublicationRefused, PublisherLost) as error:
             metrics.PUBLICATION_FAILURES.inc()
             rates.attempted(rows, succeeded=False)

@@ -4,7 +4,8 @@ The worker that took over a partition last has fenced all others, so a stale own
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
@@ -14,9 +15,11 @@ from batcher.outbox import OutboxRow
 from runtime.connections import close_producer, transactional_producer
 from runtime.crash_points import crash_point
 from runtime.settings import Settings
+from runtime.tracing import TRACEPARENT
 from schemas.topics import TopicRole
 
 STOP_S = 2.0
+NO_TRACES: Mapping[str, str] = MappingProxyType({})
 
 
 class PublicationRefused(Exception):
@@ -57,8 +60,8 @@ class Publisher:
         """Give up the producer; an unfinished transaction is aborted by the next owner or by time."""
         await close_producer(self._producer, STOP_S)
 
-    async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """Send rows of the outbox: all of them or none.
+    async def publish(self, rows: Sequence[OutboxRow], traceparents: Mapping[str, str] = NO_TRACES) -> None:
+        """Send rows of the outbox: all of them or none; those of a site in `traceparents` with that header.
 
         Raises:
             PublicationRefused: aborted; nothing was published.
@@ -69,7 +72,7 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.begin_transaction()
-                sent = [await self._send(row) for row in rows]
+                sent = [await self._send(row, traceparents) for row in rows]
                 await asyncio.gather(*sent)
         except Exception as error:
             await self._abort(error)
@@ -83,9 +86,11 @@ class Publisher:
             raise PublisherLost(f"the outcome is unknown: {error!r}", fenced=_is_fence(error)) from error
         crash_point("batch.after_publish")
 
-    async def _send(self, row: OutboxRow) -> "asyncio.Future[RecordMetadata]":
+    async def _send(self, row: OutboxRow, traceparents: Mapping[str, str]) -> "asyncio.Future[RecordMetadata]":
         value = None if row.value is None else row.value.encode()
-        return await self._producer.send(self._topic, value, key=row.key.encode())
+        traceparent = traceparents.get(row.key.partition("/")[0]) if traceparents else None
+        headers = [(TRACEPARENT, traceparent.encode())] if traceparent else None
+        return await self._producer.send(self._topic, value, key=row.key.encode(), headers=headers)
 
     async def _abort(self, cause: Exception) -> None:
         if _is_fence(cause):

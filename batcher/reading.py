@@ -1,6 +1,7 @@
 """Batch files into rows: verified against their manifests, and as many at once as the worker can bear."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,9 +23,12 @@ def read_load(store: BatchStore, announced: Announced) -> Load:
         BatchUnreadable: it is no batch file.
         BatchContradictsManifest: it has another number of records.
     """
-    manifest = announced.manifest
+    manifest, started = announced.manifest, time.perf_counter()
     data = store.read_verified(StoredFile(manifest.path, manifest.bytes, manifest.sha256))
-    return Load(manifest, read_batch(data, manifest.site_id), announced.partition, announced.offset)
+    load = Load(manifest, read_batch(data, manifest.site_id), announced.partition, announced.offset)
+    metrics.READ_BYTES.inc(manifest.bytes)
+    metrics.READ_SECONDS.observe(time.perf_counter() - started)
+    return load
 
 
 class Slots:

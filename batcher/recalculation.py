@@ -168,9 +168,10 @@ class Recalculation:
             duckdb.Error: it failed.
         """
         started, wall_ms = time.perf_counter(), self._bench.wall_ms()
-        run = await self._bench.database.write(
-            Database.calculate, site_id, as_of_ms, horizon, trigger=trigger, now_ms=wall_ms, newest=newest
-        )
+        with self._bench.traces.calculating(site_id, as_of_ms, newest=newest):
+            run = await self._bench.database.write(
+                Database.calculate, site_id, as_of_ms, horizon, trigger=trigger, now_ms=wall_ms, newest=newest
+            )
         metrics.RECALCULATION_SECONDS.observe(time.perf_counter() - started)
         self.results.set()
         what = "calculated" if run.calculated_at_ms == wall_ms else "calculated before"

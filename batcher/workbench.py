@@ -1,9 +1,10 @@
 """What the parts of a batch worker share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batcher.async_database import AsyncDatabase
+from batcher.traces import SiteTraces
 from runtime.connections import partition_of
 from runtime.health import Health
 from runtime.settings import Settings
@@ -23,6 +24,7 @@ class Workbench:
     health: Health
     partitions: int
     wall_ms: Callable[[], int]
+    traces: SiteTraces = field(default_factory=SiteTraces)
 
     @property
     def batches_topic(self) -> str:

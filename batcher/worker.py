@@ -15,6 +15,7 @@ from batcher.api import Api, build_app
 from batcher.async_database import AsyncDatabase
 from batcher.database import Database
 from batcher.frontiers import Frontiers
+from batcher.gauges import keep_gauges
 from batcher.loading import Loader
 from batcher.membership import Membership
 from batcher.owners import Owners
@@ -25,6 +26,7 @@ from batcher.recalculation import Parts, Recalculation
 from batcher.reference_feed import ReferenceFeed
 from batcher.regulation import Regulator
 from batcher.service import Service
+from batcher.traces import SiteTraces
 from batcher.workbench import Workbench
 from runtime.connections import probe, until_connected
 from runtime.health import Health, add_health_routes, serve_http
@@ -34,6 +36,7 @@ from runtime.sites import site_windows
 from runtime.store import open_store
 from runtime.topic_reader import partitions_of
 from runtime.topics import check_topics
+from runtime.tracing import open_tracing
 from schemas.topics import TopicRole
 
 log = structlog.get_logger(__name__)
@@ -122,12 +125,14 @@ async def _work(settings: Settings, health: Health, api: Api, address: str) -> N
     file = settings.state_dir / DATABASE_FILE
     if not file.exists():
         log.info("there is no database yet: it is built from the batches topic and the store", file=str(file))
+    tracing = open_tracing(settings.traces, "batch", settings.worker_id)
     database = AsyncDatabase(await asyncio.to_thread(Database.open, file, settings, windows))
     try:
-        bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms)
+        bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms, SiteTraces(tracing))
         await _run_parts(bench, api, address)
     finally:
         await database.close(FINISH_S)
+        await asyncio.to_thread(tracing.close)
 
 
 def _check(settings: Settings) -> int:
@@ -159,6 +164,7 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
         for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):
             tasks.create_task(part.run(), name=type(part).__name__.lower())
         tasks.create_task(keep_pulse(health, regulator, loader, ownership), name="pulse")
+        tasks.create_task(keep_gauges(bench), name="gauges")
         tasks.create_task(_tell_offsets(ownership, membership), name="offsets")
 
 

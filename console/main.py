@@ -29,7 +29,7 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Workers": (stream, batch, top),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
     "Results": (recalc, coefficients, windows, batches, facts),
-    "Upkeep": (audit, gc, doctor, bench),
+    "Upkeep": (top, audit, gc, doctor, bench),
 }
 
 app = Commands(

@@ -98,7 +98,7 @@ def answers_terminal() -> bool:
 
 
 def answer_console() -> Console:
-    """Where the answer is drawn."""
+    """Where answers go that renew themselves."""
     return _out
 
 

@@ -1,138 +1,160 @@
-"""`velocity top`: looks at the workers again and again, and shows what they say of themselves."""
+"""What `velocity top` shows: two readings of a worker's metrics become rates, figures and rows. Pure.
 
-import asyncio
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+A counter that went back was begun anew: its worker has restarted, and what it shows now came since.
+"""
 
-import aiohttp
-from rich.columns import Columns
-from rich.console import Group
-from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from console import screen
-from console.vitals import BATCH, STREAM, Figure, Look, parse_metrics, readings, shown
+from schemas.sources import Source
 
-TIMEOUT_S = 3.0
+Stage = Literal["stream", "batch"]
+Labels = frozenset[tuple[str, str]]
+Samples = Mapping[tuple[str, Labels], float]
+
+NOBODY = "does not answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """A worker: what it is called, where it listens, and which figures it has."""
+class Reading:
+    """What a worker said at `at_s` of a clock that only goes forward; `error` is why it said nothing."""
 
-    name: str
+    stage: Stage
     url: str
-    figures: tuple[Figure, ...]
+    at_s: float
+    samples: Samples = field(default_factory=dict[tuple[str, Labels], float])
+    ready: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A worker at one moment, and at the moment before."""
+class Table:
+    """Rates per source, and figures of the whole worker by what they are."""
 
-    worker: Watched
-    before: Look | None
-    now: Look
-
-
-def watched(streams: Sequence[str], batches: Sequence[str]) -> list[Watched]:
-    """The workers at these addresses."""
-    return [Watched("stream", url.rstrip("/"), STREAM) for url in streams] + [
-        Watched("batch", url.rstrip("/"), BATCH) for url in batches
-    ]
+    stage: Stage
+    url: str
+    state: str
+    reasons: Mapping[str, str]
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    figures: dict[str, str]
 
 
-async def look_once(workers: Sequence[Watched], interval_s: float) -> list[View]:
-    """Two looks, `interval_s` apart: rates take two."""
-    async with _session() as session:
-        first = await _look_at(session, workers)
-        await asyncio.sleep(interval_s)
-        return _views(workers, first, await _look_at(session, workers))
+#: Heading, metric, and whether it is a rate. Per source; other labels are added up.
+_COLUMNS: dict[Stage, tuple[tuple[str, str, bool], ...]] = {
+    "stream": (
+        ("records/s", "velocity_stream_records_total", True),
+        ("bytes/s", "velocity_stream_bytes_total", True),
+        ("lag", "velocity_source_lag_records", False),
+        ("on time/s", "velocity_batched_total", True),
+        ("corrections/s", "velocity_corrections_total", True),
+        ("dead letters/s", "velocity_dead_letters_total", True),
+    ),
+    "batch": (
+        ("facts/s", "velocity_facts_loaded_total", True),
+        ("known/s", "velocity_facts_duplicate_total", True),
+        ("conflicts/s", "velocity_facts_conflicting_total", True),
+        ("batches/s", "velocity_batches_loaded_total", True),
+    ),
+}
+_FIGURES: dict[Stage, tuple[tuple[str, str, bool], ...]] = {
+    "stream": (
+        ("partitions", "velocity_owned_partitions", False),
+        ("open windows", "velocity_open_windows", False),
+        ("rows in memory", "velocity_buffered_rows", False),
+        ("checkpoint age s", "velocity_checkpoint_age_seconds", False),
+        ("event-time lag s", "velocity_event_time_lag_seconds", False),
+        ("checkpoints/s", "velocity_checkpoints_total", True),
+        ("offsets lost", "velocity_gap_offsets_total", False),
+    ),
+    "batch": (
+        ("partitions", "velocity_batch_owned_partitions", False),
+        ("offsets to catch up", "velocity_catch_up_remaining_offsets", False),
+        ("held sites", "velocity_held_sites", False),
+        ("held batches", "velocity_held_batches", False),
+        ("held facts", "velocity_held_facts", False),
+        ("sites due", "velocity_due_sites", False),
+        ("runs", "velocity_runs_total", False),
+        ("published", "velocity_coefficients_published_total", False),
+        ("published/s", "velocity_coefficients_published_total", True),
+        ("outbox", "velocity_outbox_records", False),
+    ),
+}
+_PRESSURE = "velocity_backpressure_reasons"
 
 
-async def follow(workers: Sequence[Watched], interval_s: float) -> None:
-    """Show them until interrupted."""
-    async with _session() as session:
-        before: list[Look] | None = None
-        with Live(screen=True, auto_refresh=False, console=screen.answer_console()) as live:
-            while True:
-                now = await _look_at(session, workers)
-                live.update(drawn(_views(workers, before, now), interval_s), refresh=True)
-                before = now
-                await asyncio.sleep(interval_s)
+def total(samples: Samples, metric: str, **labels: str) -> float | None:
+    """The sum of a metric's samples that have these labels; None if it has none at all."""
+    wanted = set(labels.items())
+    found = [value for (name, of), value in samples.items() if name == metric and wanted <= of]
+    return sum(found) if found else None
 
 
-def _session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+def rate(before: Reading | None, now: Reading, metric: str, **labels: str) -> float | None:
+    """By how much a metric rose per second, series by series; None without an earlier reading."""
+    if before is None or before.error or now.error or now.at_s <= before.at_s:
+        return None
+    wanted, risen = set(labels.items()), 0.0
+    for key, value in now.samples.items():
+        if key[0] == metric and wanted <= key[1]:
+            earlier = before.samples.get(key, 0.0)
+            risen += value if value < earlier else value - earlier
+    return risen / (now.at_s - before.at_s)
 
 
-def _views(workers: Sequence[Watched], before: list[Look] | None, now: list[Look]) -> list[View]:
-    earlier = before or [None] * len(now)
-    return [View(worker, then, look) for worker, then, look in zip(workers, earlier, now, strict=True)]
+def figures(before: Reading | None, now: Reading) -> dict[str, float | None]:
+    """Figures of the whole worker by what they are."""
+    return {name: _value(before, now, metric, is_rate) for name, metric, is_rate in _FIGURES[now.stage]}
 
 
-async def _look_at(session: aiohttp.ClientSession, workers: Sequence[Watched]) -> list[Look]:
-    return list(await asyncio.gather(*(_look(session, worker.url) for worker in workers)))
-
-
-async def _look(session: aiohttp.ClientSession, url: str) -> Look:
-    try:
-        async with session.get(f"{url}/metrics") as answer:
-            metrics = parse_metrics(await answer.text())
-        async with session.get(f"{url}/readyz") as answer:
-            reasons = (await answer.json())["reasons"]
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
-        return Look(time.monotonic(), None, {"worker": f"does not answer: {error or type(error).__name__}"})
-    return Look(time.monotonic(), metrics, reasons)
-
-
-def as_json(views: Sequence[View]) -> list[dict[str, Any]]:
-    """The views for machines."""
-    return [
-        {
-            "worker": view.worker.name,
-            "url": view.worker.url,
-            "answers": view.now.metrics is not None,
-            "ready": view.now.metrics is not None and not view.now.reasons,
-            "reasons": dict(view.now.reasons),
-            "figures": {one.title: one.value for one in readings(view.worker.figures, view.before, view.now)},
+def by_source(before: Reading | None, now: Reading) -> dict[str, dict[str, float | None]]:
+    """Source → figures of it."""
+    return {
+        source.value: {
+            name: _value(before, now, metric, is_rate, source=source.value)
+            for name, metric, is_rate in _COLUMNS[now.stage]
         }
-        for view in views
-    ]
+        for source in Source
+    }
 
 
-def lines(views: Sequence[View]) -> list[str]:
-    """The views for pipes and logs."""
-    found: list[str] = []
-    for view in views:
-        found.append(f"{view.worker.name} worker at {view.worker.url}: {_state(view)}")
-        found += [f"  {key}: {reason}" for key, reason in sorted(view.now.reasons.items())]
-        for one in readings(view.worker.figures, view.before, view.now):
-            found.append(f"  {one.title:<24}{shown(one):>14}")
-    return found
+def _value(before: Reading | None, now: Reading, metric: str, is_rate: bool, **labels: str) -> float | None:
+    return rate(before, now, metric, **labels) if is_rate else total(now.samples, metric, **labels)
 
 
-def _state(view: View) -> str:
-    if view.now.metrics is None:
-        return "silent"
-    return "not ready" if view.now.reasons else "ready"
+def backpressure(now: Reading) -> str:
+    """Of which kinds the reasons are for which a stream worker takes no fetch; `none` without one."""
+    pressing = [dict(of)["kind"] for (name, of), value in now.samples.items() if name == _PRESSURE and value]
+    return ", ".join(sorted(pressing)) or "none"
 
 
-def drawn(views: Sequence[View], interval_s: float) -> Group:
-    """The views for a terminal."""
-    colours = {"ready": "green", "not ready": "yellow", "silent": "red"}
-    panels: list[Panel] = []
-    for view in views:
-        table = Table.grid(padding=(0, 2))
-        table.add_column()
-        table.add_column(justify="right")
-        for one in readings(view.worker.figures, view.before, view.now):
-            table.add_row(one.title, shown(one))
-        reasons = [Text(f"{key}: {why}", style="yellow") for key, why in sorted(view.now.reasons.items())]
-        state = _state(view)
-        title = f"{view.worker.name} · {view.worker.url} · [{colours[state]}]{state}[/]"
-        panels.append(Panel(Group(table, *reasons), title=title, border_style=colours[state]))
-    return Group(Columns(panels, equal=True), Text(f"every {interval_s:g} s; Ctrl-C ends", style="dim"))
+def table(before: Reading | None, now: Reading) -> Table:
+    """A worker as a person reads it."""
+    if now.error is not None:
+        return Table(now.stage, now.url, f"{NOBODY}: {now.error}", {}, (), [], {})
+    columns = ("source", *(name for name, _, _ in _COLUMNS[now.stage]))
+    rows = [(source, *map(shown, values.values())) for source, values in by_source(before, now).items()]
+    whole = {name: shown(value) for name, value in figures(before, now).items()}
+    if now.stage == "stream":
+        whole["backpressure"] = backpressure(now)
+    return Table(now.stage, now.url, "ready" if now.ready else "NOT ready", now.reasons, columns, rows, whole)
+
+
+def as_json(before: Reading | None, now: Reading) -> dict[str, object]:
+    """A worker for machines; figures that are not known are null."""
+    said: dict[str, object] = {"stage": now.stage, "url": now.url, "answers": now.error is None}
+    if now.error is not None:
+        return {**said, "error": now.error}
+    said |= {"ready": now.ready, "reasons": dict(now.reasons), "sources": by_source(before, now)}
+    if now.stage == "stream":
+        said["backpressure"] = backpressure(now)
+    return said | {"figures": figures(before, now)}
+
+
+def shown(value: float | None) -> str:
+    """A figure in few characters: whole above ten, `-` while it is not known."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.1f}"

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+
+#: Of whichever worker this process is; set when somebody asks.
+WORKER_READY = Gauge("velocity_worker_ready", "1 while the worker can make progress; /readyz says why not")
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +77,7 @@ def add_health_routes(app: web.Application, health: Health, registry: CollectorR
         return answer("ready", health.ready())
 
     async def metrics(_: web.Request) -> web.Response:
+        WORKER_READY.set(health.ready()[0])
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/livez", livez)

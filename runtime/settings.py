@@ -191,6 +191,13 @@ class StoreSettings(_Section):
     url: str = "velocity-store"
 
 
+class TracesSettings(_Section):
+    """Where traces go; nowhere without an endpoint. `sample_ratio`: of fetches whose records bring no trace along."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://\S+$")  # OTLP/HTTP, such as http://127.0.0.1:4318
+    sample_ratio: float = Field(default=0.01, ge=0, le=1)
+
+
 class LogSettings(_Section):
     """`console` is for people, `json` for machines."""
 
@@ -213,6 +220,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
     state_dir: Path = Path("velocity-state")
     worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     sites_file: Path | None = None

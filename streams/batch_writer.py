@@ -1,5 +1,6 @@
 """One batch file in the making: blocks go to a temporary file until the window closes."""
 
+import time
 from itertools import count
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow as pa
 from runtime.store import BatchStore, StoredFile
 from schemas.records import Window
 from schemas.sources import Source
+from streams import metrics
 from streams.batch_file import BatchFormat, batch_path, sync_marker
 
 _SERIAL = count(1)  # a partition that was lost and came back must not meet its own leftovers
@@ -38,9 +40,11 @@ class BatchWriter:
 
     def add(self, rows: pa.Table) -> None:
         """Encode rows, all or none, in blocks of at most `chunk_records`; `flush` writes them."""
+        started = time.perf_counter()
         pieces = [rows.slice(start, self._chunk_records) for start in range(0, rows.num_rows, self._chunk_records)]
         blocks = [self._form.block(piece, self._partition, self._sync) for piece in pieces]
         self._unwritten += blocks
+        metrics.ENCODE_SECONDS.observe(time.perf_counter() - started)
         self.blocks += len(blocks)
         self.rows += rows.num_rows
 
@@ -60,6 +64,7 @@ class BatchWriter:
         Returns:
             The batch id, and what was stored.
         """
+        started = time.perf_counter()
         self.flush()
         batch_id, path = batch_path(
             self._source,
@@ -71,7 +76,9 @@ class BatchWriter:
             last_offset,
             self._spool.sha256[:8],
         )
-        return batch_id, self._spool.finish(path)
+        stored = self._spool.finish(path)
+        metrics.FINISH_SECONDS.observe(time.perf_counter() - started)
+        return batch_id, stored
 
     def discard(self) -> None:
         """Remove the temporary file; the rows will be read from the log again."""

@@ -10,6 +10,7 @@ whole fetches instead, and three more things that holding offsets until a window
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -23,6 +24,7 @@ from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from streams import metrics
 from streams.source_record import SourceRecord, spare_records
 
 IDLE_SLEEP_S = 0.05
@@ -156,6 +158,7 @@ class FetchLane(driver.Consumer):
             raise ConsumerStoppedError
         if self._lean:
             self._lean = spare_records(consumer._fetcher)
+        started = time.perf_counter()
         try:
             with consumer._subscription.fetch_context():
                 records = await consumer._fetcher.fetched_records(wanted, timeout=timeout, max_records=None)
@@ -163,6 +166,8 @@ class FetchLane(driver.Consumer):
             return self._out_of_range(error.args[0], generation)
         except NoOffsetForPartitionError:
             return []  # stale: of the moment before `resume` gave the partition a position
+        if records:
+            metrics.FETCH_SECONDS.observe(time.perf_counter() - started)
         with self._guard:
             return self._label(consumer, wanted, records, generation)
 

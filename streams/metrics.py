@@ -2,6 +2,12 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from schemas.sources import Source
+
+#: The first word of what `Pressure` is pressed with.
+PRESSURE_KINDS = ("store", "checkpoint", "backlog")
+FAILURE_REASONS = ("refused", "fenced", "unknown")
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 RECORDS = Counter("velocity_stream_records_total", "Records read", ["source"])
@@ -10,6 +16,7 @@ DEAD_LETTERS = Counter("velocity_dead_letters_total", "Records refused", ["sourc
 CORRECTIONS = Counter("velocity_corrections_total", "Records announced in corrections", ["source"])
 BATCHED = Counter("velocity_batched_total", "Records announced in on-time batches", ["source"])
 BATCHES = Counter("velocity_batches_total", "Batch files announced", ["source", "kind"])
+FILE_BYTES = Counter("velocity_batch_file_bytes_total", "Bytes of batch files announced", ["source"])
 CHECKPOINTS = Counter("velocity_checkpoints_total", "Checkpoints committed", ["source"])
 CHECKPOINT_FAILURES = Counter("velocity_checkpoint_failures_total", "Checkpoints refused or lost", ["reason"])
 RECOVERIES = Counter("velocity_recoveries_total", "Partitions recovered", ["source"])
@@ -18,7 +25,14 @@ SEEK_BACKS = Counter(
     "velocity_seek_backs_total", "Fetches that went missing on the way and were read again", ["source"]
 )
 
+FETCH_SECONDS = Histogram(
+    "velocity_fetch_seconds", "Waiting for and parsing a round of fetches that brought records", buckets=_SECONDS
+)
 DECODE_SECONDS = Histogram("velocity_fetch_decode_seconds", "Decoding and checking one fetch", buckets=_SECONDS)
+ENCODE_SECONDS = Histogram("velocity_encode_seconds", "Encoding rows as blocks of a batch file", buckets=_SECONDS)
+FINISH_SECONDS = Histogram(
+    "velocity_file_finish_seconds", "Making a batch file durable: last write, fsync, rename", buckets=_SECONDS
+)
 WRITE_SECONDS = Histogram("velocity_batch_write_seconds", "Writing a checkpoint's batch files", buckets=_SECONDS)
 TRANSACTION_SECONDS = Histogram("velocity_transaction_seconds", "One checkpoint transaction", buckets=_SECONDS)
 
@@ -28,5 +42,22 @@ OPEN_WINDOWS = Gauge("velocity_open_windows", "Open windows over all partitions 
 BUFFERED_ROWS = Gauge("velocity_buffered_rows", "Rows of open windows held in memory")
 PENDING_BYTES = Gauge("velocity_pending_bytes", "Corrections and dead letters that wait for a checkpoint")
 OLDEST_CHECKPOINT = Gauge("velocity_checkpoint_age_seconds", "Age of the oldest checkpoint among partitions with news")
+LAG = Gauge("velocity_source_lag_records", "Offsets between the end of the log and the position", ["source"])
 PAUSED = Gauge("velocity_backpressure_active", "1 while fetches are not taken")
+PRESSURES = Gauge("velocity_backpressure_reasons", "Reasons for which no fetch is taken", ["kind"])
 EVENT_TIME_LAG = Gauge("velocity_event_time_lag_seconds", "Wall clock minus the lowest frontier of a busy partition")
+
+
+def _begin_at_zero() -> None:
+    """A rate needs a zero to begin with: what happens for the first time would not show otherwise."""
+    for source in Source:
+        for counter in (RECORDS, BYTES, CORRECTIONS, BATCHED, FILE_BYTES, CHECKPOINTS, RECOVERIES, GAPS, SEEK_BACKS):
+            counter.labels(source.value)
+        LAG.labels(source.value)
+    for kind in PRESSURE_KINDS:
+        PRESSURES.labels(kind)
+    for reason in FAILURE_REASONS:
+        CHECKPOINT_FAILURES.labels(reason)
+
+
+_begin_at_zero()

@@ -19,6 +19,7 @@ from streams.ledger import Announced, CheckpointRefusedByBroker, Ledger, Partiti
 from streams.open_windows import WindowKey
 from streams.partition import LostRecords, Partition, ReplayMismatch
 from streams.snapshot import Arrivals
+from streams.trace_book import TraceBook
 from streams.workbench import Workbench
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ class OwnedPartition:
         self._out_of_step = False
         self._decoder = FetchDecoder(self.tp, identity.source, bench.intakes[identity.source], bench.windows)
         self._writers = WriterPool(lambda site: bench.writer(identity.source, identity.partition, site))
+        self._traces = TraceBook(bench.tracing)
         self._checkpoint: Checkpoint | None = None
         self._disk = asyncio.Lock()
         self._spilling: asyncio.Task[None] | None = None
@@ -80,10 +82,13 @@ class OwnedPartition:
         """
         for piece in pieces(fetch):
             await self._room()
+            began_ns = time.time_ns()
             arrivals = await asyncio.to_thread(self._decoder.decode, piece, counted=not self.state.replaying)
             if self.dropped:
                 return
             self._admit(arrivals)
+            if self._traces.on:
+                self._traces.fetched(piece, arrivals, began_ns)
             if self.state.windows.to_spill(self._bench.settings.stream.chunk_records):
                 self._spilling = asyncio.create_task(self.spill())
 
@@ -195,10 +200,13 @@ class OwnedPartition:
                 form = self._bench.formats[self.identity.source]
                 self._checkpoint = Checkpoint(self.identity, self.state.snapshot(), form, self._writers)
             checkpoint = self._checkpoint
+            began_ns = time.time_ns()
             with metrics.WRITE_SECONDS.time():
                 await self._until_stored(checkpoint.write_files)
             if self.dropped:
                 return None
+            if self._traces.on:
+                checkpoint.manifests = self._traces.batched(checkpoint.manifests, began_ns)
             return await self._commit(checkpoint)
 
     async def _commit(self, checkpoint: Checkpoint) -> Frontier | None:
@@ -220,6 +228,8 @@ class OwnedPartition:
         self._checkpoint = None
         self.state.settle()
         self._count(checkpoint)
+        if self._traces.on:
+            self._traces.committed(checkpoint.manifests)
         return announced.frontier
 
     async def _transact(self, checkpoint: Checkpoint) -> Announced:
@@ -255,6 +265,7 @@ class OwnedPartition:
             metrics.BATCHES.labels(source, manifest.kind.value).inc()
             counter = metrics.BATCHED if manifest.kind == "on_time" else metrics.CORRECTIONS
             counter.labels(source).inc(manifest.record_count)
+            metrics.FILE_BYTES.labels(source).inc(manifest.bytes)
 
     async def drop(self) -> None:
         """Forget everything: the log has it. A transaction under way is given a moment to end, then cut off.

@@ -20,7 +20,7 @@ class Pressure:
         self._reasons.add(key)
         self._health.raise_reason(key, reason)
         self._free.clear()
-        metrics.PAUSED.set(1)
+        self._show()
 
     def lift(self, key: str) -> None:
         """This reason is gone; fetches go on when all are."""
@@ -30,7 +30,12 @@ class Pressure:
         self._health.clear(key)
         if not self._reasons:
             self._free.set()
-            metrics.PAUSED.set(0)
+        self._show()
+
+    def _show(self) -> None:
+        metrics.PAUSED.set(bool(self._reasons))
+        for kind in metrics.PRESSURE_KINDS:
+            metrics.PRESSURES.labels(kind).set(sum(key.split()[0] == kind for key in self._reasons))
 
     async def relieved(self) -> None:
         """Wait until there is no reason."""

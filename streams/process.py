@@ -26,6 +26,7 @@ from runtime.store import StoreError, StoreUnsuitable, open_store
 from runtime.store_claim import claim_store
 from runtime.topic_reader import end_offsets
 from runtime.topics import check_topics
+from runtime.tracing import open_tracing
 from schemas.codecs import decode
 from schemas.records import ControlRecord
 from schemas.sources import Source
@@ -76,6 +77,7 @@ def build_workbench(settings: Settings, health: Health) -> Workbench:
         formats={source: BatchFormat(source, settings.stream.codec) for source in Source},
         pressure=Pressure(health),
         wall_ms=lambda: time.time_ns() // 1_000_000,
+        tracing=open_tracing(settings.traces, "stream", settings.worker_id),
     )
 
 
@@ -101,6 +103,7 @@ async def run_stream_worker(settings: Settings) -> int:
         health.clear("start")
         return await _run(bench, health, stop)
     finally:
+        await asyncio.to_thread(bench.tracing.close)
         await runner.cleanup()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from runtime.settings import Settings
 from runtime.store import BatchStore
+from runtime.tracing import OFF, Tracing
 from schemas.sources import Source
 from schemas.windows import SiteWindows
 from streams.batch_file import BatchFormat
@@ -27,6 +28,7 @@ class Workbench:
     formats: dict[Source, BatchFormat]
     pressure: Pressure
     wall_ms: Callable[[], int]
+    tracing: Tracing = OFF
 
     def writer(self, source: Source, partition: int, site_id: str) -> BatchWriter:
         """A new batch file in this worker's temporary folder."""

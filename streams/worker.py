@@ -20,6 +20,7 @@ from streams.background import Background
 from streams.drain import DrainLog
 from streams.fetch_lane import Fetch, FetchLane
 from streams.gauges import measure
+from streams.lag import LagWatch
 from streams.ledger import PartitionLost
 from streams.owned import OwnedPartition
 from streams.partition import LostRecords, ReplayMismatch
@@ -45,7 +46,7 @@ class StreamWorker:
         self._epoch = 0  # of the assignment; work begun under another is void
         self._checkpoints: dict[TP, asyncio.Task[None]] = {}
         self._probing: set[TP] = set()
-        self._stalls = StallWatch()
+        self._stalls, self._lag = StallWatch(), LagWatch()
         self._in_hand = 0
 
     # -- group membership --------------------------------------------------------------------------------------------
@@ -169,6 +170,8 @@ class StreamWorker:
             elif owned.says_nothing:
                 self._health.clear(f"partition {owned.name}")  # of a checkpoint that failed before it was recovered
         measure(list(self._owned.values()), self._bench.windows, now, self._bench.wall_ms())
+        if self._lag.due(now):
+            self.background.start(self._lag.measure(self._lane_of(), list(self._owned.values())))
 
     def _pass_time(self, owned: OwnedPartition) -> None:
         wall = self._bench.wall_ms()

@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from runtime.health import Health
 from runtime.settings import Settings, StoreSettings, StreamSettings
+from runtime.tracing import OFF, Tracing
 from schemas.sources import Source
 from streams.checkpoint import Identity
 from streams.fetch_lane import Fetch, FetchLane
@@ -51,6 +52,7 @@ class RecordedLane:
 
     resumed: list[tuple[TP, int]] = field(default_factory=list)
     closed: bool = False
+    log_end: int = 0
 
     def withhold(self, *tps: TP) -> None: ...
 
@@ -63,6 +65,9 @@ class RecordedLane:
     async def resume(self, tp: TP, offset: int) -> None:
         self.resumed.append((tp, offset))
 
+    async def call(self, method: str, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, self.log_end)
+
     async def committed(self, tp: TP) -> tuple[int, str] | None:
         return None
 
@@ -70,7 +75,7 @@ class RecordedLane:
 class WorkerWorld:
     """A worker that owns one new partition of orders. Make it inside a running event loop."""
 
-    def __init__(self, folder: Path, **stream: Any) -> None:
+    def __init__(self, folder: Path, tracing: Tracing = OFF, **stream: Any) -> None:
         settings = Settings(
             store=StoreSettings(url=str(folder / "store")),
             state_dir=folder / "state",
@@ -78,7 +83,7 @@ class WorkerWorld:
             stream=StreamSettings(**stream),
         )
         self.health, self.ledger, self.lane = Health(), RecordedLedger(), RecordedLane()
-        self.bench = build_workbench(settings, self.health)
+        self.bench = replace(build_workbench(settings, self.health), tracing=tracing)
         lane = cast(FetchLane, self.lane)
         self.worker = StreamWorker(self.bench, self.health, lambda: lane)
         identity = Identity(Source.ORDERS, *ORDERS, "topic-id", "w1", self.bench.settings_hash)

@@ -17,6 +17,7 @@ from batcher.loading import Loaded, Loader
 from batcher.manifests import Announced, Progress
 from batcher.partition import OwnedPartition, Parcel
 from batcher.regulation import Bounds, Regulator
+from batcher.traces import SiteTraces
 from runtime.health import Health
 from schemas.sources import Source
 
@@ -60,6 +61,7 @@ async def test_whatever_is_wrong_with_a_batch_it_holds_its_site_alone(
         batches_topic="b",
         health=Health(),
         database=FakeDatabase("batch-A", error),
+        traces=SiteTraces(),
     )
     taken, news = list[Loaded](), asyncio.Event()
     loader = Loader(bench, Regulator(Bounds(2, 1.0, 1 << 30)), lambda loaded: (taken.extend(loaded), news.set())[1])

@@ -18,7 +18,7 @@ def publisher_that(monkeypatch: pytest.MonkeyPatch, *, fails_with: KafkaError, f
     transactions = publisher._producer._txn_manager
     transactions.set_pid_and_epoch(1, 0)
 
-    async def send(row: OutboxRow) -> "asyncio.Future":
+    async def send(row: OutboxRow, _: object) -> "asyncio.Future":
         if for_good:
             transactions.fatal_error(fails_with)
             transactions.wait_for_transaction_end().exception()  # or the loop complains that nobody asked for it

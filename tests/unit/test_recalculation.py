@@ -12,6 +12,7 @@ from batcher.agenda import Agenda, now_ms
 from batcher.publication import Publication
 from batcher.recalculation import Parts, Recalculation
 from batcher.sites import Site
+from batcher.traces import SiteTraces
 from runtime.health import Health
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
@@ -37,7 +38,13 @@ class World:
         self._calculate = calculate
         database = SimpleNamespace(write=self._write, read=self._read)
         bench: Any = SimpleNamespace(
-            database=database, health=self.health, backoff_s=0.05, wall_ms=lambda: 0, windows=WINDOWS
+            database=database,
+            health=self.health,
+            backoff_s=0.05,
+            wall_ms=lambda: 0,
+            windows=WINDOWS,
+            traces=SiteTraces(),
+            home_of=lambda site_id: 0,
         )
         holds = SimpleNamespace(sites=frozenset())
         loader: Any = SimpleNamespace(is_loading=lambda site_id: False, holds=holds)
