@@ -51,15 +51,16 @@ def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: 
     source = AvroBytes(data)
     site = site_id.encode()
     sites = source.occurrences(bytes((2 * len(site),)) + site)
-    site_texts = Values(np.stack((sites + 1, sites + 1 + len(site)), axis=1))
-    rest, record_ends = read_fields(columns[2:], source, site_texts.content[:, 1])
+    rest, record_ends = read_fields(columns[2:], source, sites + 1 + len(site))
     rows = _chain(source, sites, record_ends)
+    if len(rows) < len(sites):
+        rest, record_ends = [values.pick(rows) for values in rest], record_ends[rows]
     last = np.cumsum(counts) - 1  # the last record of each block
-    if last[-1] + 1 != len(rows) or (record_ends[rows[last]] != ends).any():
+    if last[-1] + 1 != len(rows) or (record_ends[last] != ends).any():
         raise RecordsDamaged(f"{len(rows)} records of the site do not fill blocks of {last[-1] + 1}")
-    ids = Values(np.stack(source.texts(np.append(0, record_ends[rows[:-1]])), axis=1))
-    fields = [ids, *(values.pick(rows) for values in (site_texts, *rest))]
-    arrays = [values.to_arrow(column, source.octets) for column, values in zip(columns, fields, strict=True)]
+    ids = Values(np.stack(source.texts(np.append(0, record_ends[:-1])), axis=1))
+    read = [values.to_arrow(column, source.octets) for column, values in zip(columns[2:], rest, strict=True)]
+    arrays = [ids.to_arrow(columns[0], source.octets), pa.repeat(site_id, len(rows)), *read]
     return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(columns))
 
 

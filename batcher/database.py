@@ -44,7 +44,7 @@ class Database:
         """Open the file, or create it; one of an older version is brought up to date.
 
         Raises:
-            DatabaseRefused: another process has it open, it is no such file, or a newer version wrote it.
+            DatabaseRefused: another process has it open, it is no such file, or another version wrote it.
         """
         return cls(DatabaseFile.open(path, settings.batch), settings, windows)
 

@@ -18,6 +18,8 @@ from runtime.settings import BatchSettings
 
 #: Each takes the schema from one version to the next.
 _STEPS = tuple(load_queries("schema").values())
+_OLDEST = 3  # the version that the first step leaves; earlier ones had other hashes, and came before any release
+_NEWEST = _OLDEST + len(_STEPS) - 1
 #: Views and macros, in an order in which each knows those that it uses.
 _DEFINITIONS = tuple(
     query
@@ -47,7 +49,7 @@ class DatabaseFile:
         """Open the file, or create it; one of an older version is brought up to date.
 
         Raises:
-            DatabaseRefused: another process has it open, it is no such file, or a newer version wrote it.
+            DatabaseRefused: another process has it open, it is no such file, or another version wrote it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -125,11 +127,16 @@ def _bring_up_to_date(connection: Connection, path: Path) -> None:
     known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'meta'").fetchall()
     rows = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall() if known else []
     version = int(rows[0][0]) if rows else 0
-    if version > len(_STEPS):
-        raise DatabaseRefused(f"{path} has version {version}, but this program knows {len(_STEPS)}: use a newer one")
-    for step in _STEPS[version:]:
+    if version > _NEWEST:
+        raise DatabaseRefused(f"{path} has version {version}, but this program knows {_NEWEST}: use a newer one")
+    if 0 < version < _OLDEST:
+        raise DatabaseRefused(
+            f"{path} has version {version}, which no release had: remove it, "
+            "and the worker builds it again from the batches topic and the batch store"
+        )
+    for step in _STEPS[version - _OLDEST + 1 if version else 0 :]:
         connection.execute(step.sql)
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', $version)", {"version": str(len(_STEPS))})
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema', $version)", {"version": str(_NEWEST)})
     for definition in _DEFINITIONS:
         connection.execute(definition.sql)
     connection.commit()

@@ -28,7 +28,7 @@ def keep_up(connection: Connection) -> None:
 
 
 def dataset(connection: Connection, site_id: str, as_of_ms: int) -> list[tuple[Any, ...]]:
-    """The site's facts before `as_of_ms`: source, how many, and the sums of both halves of their digests, by source."""
+    """The site's facts before `as_of_ms`: source, how many, and the sum of their hashes, by source."""
     day = as_of_ms // DAY_MS
     values = {"site_id": site_id, "as_of_ms": as_of_ms, "day": day, "day_start_ms": day * DAY_MS}
     return _QUERIES["dataset"].rows(connection, **values)

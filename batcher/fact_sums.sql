@@ -4,23 +4,20 @@
 -- name: name_changes
 -- What an insertion has changed: facts that came (`sign` 1), and facts that count no longer (-1).
 CREATE OR REPLACE TEMP VIEW changed_facts AS
-SELECT 1 AS sign, site_id, source, sku, uom, event_time_ms, digest_hi, digest_lo
-FROM staged ANTI JOIN contested USING (key_hash)
+SELECT 1 AS sign, site_id, source::source AS source, sku, uom, event_time_ms, body_hash FROM fresh_rows
 UNION ALL
-SELECT CASE WHEN origin = 2 THEN 1 ELSE -1 END, site_id, source, sku, uom, event_time_ms, digest_hi, digest_lo
+SELECT CASE WHEN origin = 2 THEN 1 ELSE -1 END, site_id, source, sku, uom, event_time_ms, body_hash
 FROM contenders WHERE (origin = 2 AND place = 1) OR (origin = 0 AND place > 1);
 
 -- name: add_to_days
 MERGE INTO fact_days USING (
     SELECT
         site_id, source, event_time_ms // 86_400_000 AS day, sum(sign) AS facts,
-        sum(sign * digest_hi::HUGEINT) AS digest_hi, sum(sign * digest_lo::HUGEINT) AS digest_lo
+        sum(sign * body_hash::HUGEINT) AS body_hashes
     FROM changed_facts GROUP BY ALL
 ) AS change ON fact_days.site_id = change.site_id AND fact_days.source = change.source AND fact_days.day = change.day
 WHEN MATCHED THEN UPDATE SET
-    facts = fact_days.facts + change.facts,
-    digest_hi = fact_days.digest_hi + change.digest_hi,
-    digest_lo = fact_days.digest_lo + change.digest_lo
+    facts = fact_days.facts + change.facts, body_hashes = fact_days.body_hashes + change.body_hashes
 WHEN NOT MATCHED THEN INSERT BY NAME;
 
 -- name: remove_empty_days
@@ -48,15 +45,15 @@ INSERT INTO first_facts
 SELECT site_id, sku, uom, min(event_time_ms) FROM facts SEMI JOIN lost_firsts USING (site_id, sku, uom) GROUP BY ALL;
 
 -- name: dataset
--- The site's facts before an instant, per source: how many, and the sums of their digests. Whole days are taken as they
+-- The site's facts before an instant, per source: how many, and the sum of their hashes. Whole days are taken as they
 -- are; of `day`, the one that the instant falls into, the facts between its start and the instant are read.
 WITH sums AS (
-    SELECT source, facts, digest_hi, digest_lo FROM fact_days WHERE site_id = $site_id AND day < $day
+    SELECT source, facts, body_hashes FROM fact_days WHERE site_id = $site_id AND day < $day
     UNION ALL
-    SELECT source, count(*), sum(digest_hi), sum(digest_lo) FROM facts
+    SELECT source, count(*), sum(body_hash) FROM facts
     WHERE site_id = $site_id AND event_time_ms >= $day_start_ms AND event_time_ms < $as_of_ms GROUP BY source
 )
-SELECT source::VARCHAR, sum(facts)::BIGINT, sum(digest_hi)::VARCHAR, sum(digest_lo)::VARCHAR
+SELECT source::VARCHAR, sum(facts)::BIGINT, sum(body_hashes)::VARCHAR
 FROM sums GROUP BY source ORDER BY source::VARCHAR;
 
 -- name: first_event_time

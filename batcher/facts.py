@@ -1,32 +1,30 @@
 """Batches into facts, many at a time: each fact once, and the same facts in whatever order batches come."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from batcher import catalogue, fact_sums
-from batcher.key_hash import key_hashes
 from batcher.known_keys import KnownKeys
 from batcher.queries import Connection, load_queries, registered
+from batcher.row_hash import Hashes, body_hashes, key_hashes
 from schemas.records import Manifest
-from schemas.sources import FIELDS, FieldKind, Source
+from schemas.sources import FIELDS, FieldKind
 
 _QUERIES = load_queries("facts")
 _TYPES = {FieldKind.TIME: pa.int64(), FieldKind.INTEGER: pa.int64(), FieldKind.DECIMAL: pa.float64()}
-_STAGE = {
-    Source.ORDERS: _QUERIES["stage_orders"],
-    Source.RETURNS: _QUERIES["stage_returns"],
-    Source.CYCLE_COUNTS: _QUERIES["stage_cycle_counts"],
-}
-_RESOLVE = tuple(
+_INSERT = tuple(
     _QUERIES[step]
     for step in (
-        "find_contested",
-        "insert_uncontested",
+        "insert_fresh",
+        "stage_none",
+        "stage_contested",
+        "remove_repeated",
         "find_contenders",
         "remove_beaten",
         "insert_winners",
@@ -43,36 +41,49 @@ class BatchContradictsManifest(Exception):
 class Load:
     """A batch to be inserted: `rows` as `read_batch` gives them, and where its manifest stood on the batches topic.
 
+    `facts` are the rows as they will be stored, with `key_hash` and `body_hash`, but for the number of the batch.
+
     Raises:
         BatchContradictsManifest: the manifest announces another number of rows, or a source that has other columns.
     """
 
     manifest: Manifest
-    rows: pa.Table
+    rows: InitVar[pa.Table]
     partition: int
     offset: int
+    facts: pa.Table = field(init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, rows: pa.Table) -> None:
         announced = self.manifest.record_count
-        if self.rows.num_rows != announced:
+        if rows.num_rows != announced:
             raise BatchContradictsManifest(
-                f"{self.manifest.path} has {self.rows.num_rows} records; its manifest announces {announced}"
+                f"{self.manifest.path} has {rows.num_rows} records; its manifest announces {announced}"
             )
-        wanted = {field.name: _TYPES.get(field.kind, pa.string()) for field in FIELDS[self.manifest.source]}
-        found = dict(zip(self.rows.schema.names, self.rows.schema.types, strict=True))
+        wanted = {one.name: _TYPES.get(one.kind, pa.string()) for one in FIELDS[self.manifest.source]}
+        found = dict(zip(rows.schema.names, rows.schema.types, strict=True))
         if wrong := [f"{name} ({kind})" for name, kind in wanted.items() if found.get(name) != kind]:
             raise BatchContradictsManifest(
                 f"{self.manifest.path} lacks columns of {self.manifest.source.value}: {', '.join(wrong)}; "
                 "another version of the program wrote it"
             )
+        object.__setattr__(self, "facts", self._hashed(rows.select(sorted(wanted))))
 
-    def numbered_rows(self, batch_no: int) -> pa.Table:
-        """What of the rows is stored, with columns `key_hash` and `batch_no`."""
-        rows = self.rows.select([field.name for field in FIELDS[self.manifest.source]])
+    def _hashed(self, fields: pa.Table) -> pa.Table:
+        """The fields of events, sorted by name, and the hashes of their ids and of themselves."""
         scope = f"{self.manifest.source}/{self.manifest.site_id}/"
-        hashes = pa.chunked_array([key_hashes(scope, ids) for ids in rows.column("event_id").chunks], pa.uint64())
-        numbers = pa.array(np.full(rows.num_rows, batch_no, np.int32))
-        return rows.append_column("key_hash", hashes).append_column("batch_no", numbers)
+        batches = fields.to_batches()
+        keys = [pa.array(key_hashes(scope, batch.column("event_id"))) for batch in batches]
+        bodies = [pa.array(body_hashes(batch.columns)) for batch in batches]
+        facts = fields.rename_columns({"event_time": "event_time_ms"})
+        facts = facts.append_column("key_hash", pa.chunked_array(keys, pa.uint64()))
+        return facts.append_column("body_hash", pa.chunked_array(bodies, pa.uint64()))
+
+    def numbered(self, batch_no: int) -> pa.Table:
+        """The facts with the number of their batch, and their source."""
+        rows = self.facts.num_rows
+        source = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), [self.manifest.source.value])
+        numbers = pa.array(np.full(rows, batch_no, np.int32))
+        return self.facts.append_column("batch_no", numbers).append_column("source", source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +130,26 @@ def _known(load: Load) -> InsertResult:
 
 def _insert_rows(connection: Connection, keys: KnownKeys, numbered: Mapping[int, Load]) -> dict[int, dict[str, Any]]:
     """Per batch number, but for those that change nothing: facts_new, conflicts, min_event_time_ms."""
-    changes: dict[int, dict[str, Any]] = {}
-    for source in Source:
-        tables = [load.numbered_rows(no) for no, load in numbered.items() if load.manifest.source is source]
-        if tables:
-            with registered(connection, "batch_rows", pa.concat_tables(tables)):
-                _STAGE[source].rows(connection)
-            keys.find(connection)
-            _QUERIES["remove_repeated"].rows(connection)
-            for step in _RESOLVE:
-                step.rows(connection)
-            keys.add_staged(connection)
-            fact_sums.keep_up(connection)
-            outcomes = _QUERIES["outcomes"].table(connection).to_pylist()
-            changes |= {outcome.pop("batch_no"): outcome for outcome in outcomes}
-    return changes
+    rows = pa.concat_tables([load.numbered(no) for no, load in numbered.items()], promote_options="default")
+    hashes = np.asarray(rows.column("key_hash"))
+    contested = _contested(hashes, keys.find(connection, hashes))
+    fresh, others = (rows.filter(~contested), rows.filter(contested)) if contested.any() else (rows, rows.slice(0, 0))
+    with registered(connection, "fresh_rows", fresh), registered(connection, "contested_rows", others):
+        for step in _INSERT:
+            step.rows(connection)
+        fact_sums.keep_up(connection)
+        outcomes = _QUERIES["outcomes"].table(connection).to_pylist()
+    keys.add(hashes, np.asarray(rows.column("batch_no")).astype(np.int64))
+    return {outcome.pop("batch_no"): outcome for outcome in outcomes}
+
+
+def _contested(hashes: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of the hashes are known, or stand there more than once; shape (n,)."""
+    ascending = np.sort(hashes)
+    repeated = ascending[1:][ascending[1:] == ascending[:-1]]
+    if not len(known) and not len(repeated):
+        return np.zeros(len(hashes), np.bool_)
+    return np.isin(hashes, np.concatenate((known, repeated)))
 
 
 def _held_by_batch(connection: Connection, first_batch_no: int, require_known_items: bool) -> dict[int, int]:

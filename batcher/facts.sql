@@ -1,101 +1,60 @@
 -- Facts: records of batches, each (source, site_id, event_id) once, whatever came first and however often.
+-- `fresh_rows` have ids that never came before and stand there once: they are facts without further ado. `contested_rows`
+-- are all others, and `known` names the facts that are there under their ids.
 
--- name: define_digest_hi
-CREATE OR REPLACE MACRO digest_hi_of(sha256) AS CAST('0x' || left(sha256, 16) AS UBIGINT);
+-- name: insert_fresh
+INSERT INTO facts BY NAME FROM fresh_rows;
 
--- name: define_digest_lo
-CREATE OR REPLACE MACRO digest_lo_of(sha256) AS CAST('0x' || left(right(sha256, 48), 16) AS UBIGINT);
+-- name: stage_none
+CREATE OR REPLACE TEMP TABLE staged AS FROM facts LIMIT 0;
 
--- The canonical body: the event's fields as compact JSON sorted by name, null where they are null, quantities with 3
--- decimals, times as UTC milliseconds. In texts `"`, `\` and control characters are escaped, as \b, \f, \n, \r, \t or
--- \u001F with capital digits, and nothing else is.
-
--- name: stage_orders
-CREATE OR REPLACE TEMP TABLE staged AS
-WITH typed AS (
-    SELECT
-        batch_no, key_hash, 'orders'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
-        quantity::DECIMAL(18, 3) AS quantity, order_id, line, channel, promo_id
-    FROM batch_rows
-),
-hashed AS (
-    SELECT *, sha256(to_json({
-        channel: channel, event_id: event_id, event_time: event_time_ms, line: line, order_id: order_id,
-        promo_id: promo_id, quantity: quantity, site_id: site_id, sku: sku, uom: uom
-    })::VARCHAR) AS sha256 FROM typed
-)
-SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
-
--- name: stage_returns
-CREATE OR REPLACE TEMP TABLE staged AS
-WITH typed AS (
-    SELECT
-        batch_no, key_hash, 'returns'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
-        quantity::DECIMAL(18, 3) AS quantity, order_id, line, channel, return_id, reason
-    FROM batch_rows
-),
-hashed AS (
-    SELECT *, sha256(to_json({
-        channel: channel, event_id: event_id, event_time: event_time_ms, line: line, order_id: order_id,
-        quantity: quantity, reason: reason, return_id: return_id, site_id: site_id, sku: sku, uom: uom
-    })::VARCHAR) AS sha256 FROM typed
-)
-SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
-
--- name: stage_cycle_counts
-CREATE OR REPLACE TEMP TABLE staged AS
-WITH typed AS (
-    SELECT
-        batch_no, key_hash, 'cycle-counts'::source AS source, site_id, event_id, sku, event_time AS event_time_ms, uom,
-        variance::DECIMAL(18, 3) AS variance, book_quantity::DECIMAL(18, 3) AS book_quantity,
-        count_id, location_id, reason
-    FROM batch_rows
-),
-hashed AS (
-    SELECT *, sha256(to_json({
-        book_quantity: book_quantity, count_id: count_id, event_id: event_id, event_time: event_time_ms,
-        location_id: location_id, reason: reason, site_id: site_id, sku: sku, uom: uom, variance: variance
-    })::VARCHAR) AS sha256 FROM typed
-)
-SELECT * EXCLUDE sha256, digest_hi_of(sha256) AS digest_hi, digest_lo_of(sha256) AS digest_lo FROM hashed;
+-- name: stage_contested
+INSERT INTO staged BY NAME FROM contested_rows;
 
 -- name: remove_repeated
--- `known` are the facts under the ids that have come. The same body again is the same fact. A digest of the body, which has the id in it, says so with certainty.
-DELETE FROM staged USING known
-WHERE staged.key_hash = known.key_hash AND staged.digest_hi = known.digest_hi AND staged.digest_lo = known.digest_lo;
-
--- name: find_contested
--- Ids with several bodies, or several times the same one; all others are new facts without further ado.
-CREATE OR REPLACE TEMP TABLE contested AS
-SELECT key_hash FROM staged GROUP BY key_hash HAVING count(*) > 1
-UNION
-SELECT key_hash FROM staged SEMI JOIN known USING (key_hash);
-
--- name: insert_uncontested
-INSERT INTO facts BY NAME FROM staged ANTI JOIN contested USING (key_hash);
+-- The same body again is the same fact.
+DELETE FROM staged USING known WHERE staged.key_hash = known.key_hash AND staged.body_hash = known.body_hash;
 
 -- name: find_contenders
 -- Every body that was ever seen under a contested id, once. `origin` says where it stands: 0 among the facts, 1 among the
--- conflicts, 2 nowhere yet. The lowest digest is the fact (`place` 1); `arrival` 1 is the body that came first.
+-- conflicts, 2 nowhere yet. The one with the lowest SHA-256 of its canonical body is the fact (`place` 1); `arrival` 1 is
+-- the one that came first.
+-- The canonical body: the event's fields as compact JSON sorted by name, null where they are null, quantities with 3
+-- decimals, times as UTC milliseconds. In texts `"`, `\` and control characters are escaped, as \b, \f, \n, \r, \t or
+-- \u001F with capital digits, and nothing else is.
 CREATE OR REPLACE TEMP TABLE contenders AS
 WITH bodies AS (
     SELECT *, 0 AS origin, rowid AS fact_row FROM facts
-    WHERE rowid IN (SELECT fact_row FROM known SEMI JOIN contested USING (key_hash))
-    UNION ALL BY NAME SELECT *, 1 AS origin FROM conflicts SEMI JOIN contested USING (key_hash)
-    UNION ALL BY NAME SELECT *, 2 AS origin FROM staged SEMI JOIN contested USING (key_hash)
+    WHERE rowid IN (SELECT fact_row FROM known SEMI JOIN staged USING (key_hash))
+    UNION ALL BY NAME SELECT *, 1 AS origin FROM conflicts SEMI JOIN staged USING (key_hash)
+    UNION ALL BY NAME SELECT *, 2 AS origin FROM staged
 ),
 distinct_bodies AS (
+    SELECT
+        *,
+        sha256(CASE source
+            WHEN 'orders' THEN to_json({
+                channel: channel, event_id: event_id, event_time: event_time_ms, line: line, order_id: order_id,
+                promo_id: promo_id, quantity: quantity, site_id: site_id, sku: sku, uom: uom
+            })
+            WHEN 'returns' THEN to_json({
+                channel: channel, event_id: event_id, event_time: event_time_ms, line: line, order_id: order_id,
+                quantity: quantity, reason: reason, return_id: return_id, site_id: site_id, sku: sku, uom: uom
+            })
+            WHEN 'cycle-counts' THEN to_json({
+                book_quantity: book_quantity, count_id: count_id, event_id: event_id, event_time: event_time_ms,
+                location_id: location_id, reason: reason, site_id: site_id, sku: sku, uom: uom, variance: variance
+            })
+        END::VARCHAR) AS sha256
     FROM bodies
     QUALIFY row_number() OVER (
-        PARTITION BY source, site_id, event_id, digest_hi, digest_lo ORDER BY origin, batch_no
+        PARTITION BY source, site_id, event_id, body_hash ORDER BY origin, batch_no
     ) = 1
 )
 SELECT
     *,
-    row_number() OVER (PARTITION BY source, site_id, event_id ORDER BY digest_hi, digest_lo) AS place,
-    row_number() OVER (
-        PARTITION BY source, site_id, event_id ORDER BY origin, batch_no, digest_hi, digest_lo
-    ) AS arrival
+    row_number() OVER (PARTITION BY source, site_id, event_id ORDER BY sha256) AS place,
+    row_number() OVER (PARTITION BY source, site_id, event_id ORDER BY origin, batch_no, sha256) AS arrival
 FROM distinct_bodies;
 
 -- name: remove_beaten
@@ -103,17 +62,17 @@ DELETE FROM facts WHERE rowid IN (SELECT fact_row FROM contenders WHERE origin =
 
 -- name: insert_winners
 INSERT INTO facts BY NAME
-SELECT * EXCLUDE (origin, fact_row, place, arrival) FROM contenders WHERE origin = 2 AND place = 1;
+SELECT * EXCLUDE (origin, fact_row, sha256, place, arrival) FROM contenders WHERE origin = 2 AND place = 1;
 
 -- name: insert_losers
 INSERT INTO conflicts BY NAME
-SELECT * EXCLUDE (origin, fact_row, place, arrival) FROM contenders WHERE origin <> 1 AND place > 1;
+SELECT * EXCLUDE (origin, fact_row, sha256, place, arrival) FROM contenders WHERE origin <> 1 AND place > 1;
 
 -- name: outcomes
 -- Per batch: new facts, further bodies of known ids, and the earliest event time at which anything changed: that of a new
 -- fact, of a body that now counts, or of the one that no longer does.
 WITH changes AS (
-    SELECT batch_no, 1 AS facts_new, 0 AS conflicts, event_time_ms FROM staged ANTI JOIN contested USING (key_hash)
+    SELECT batch_no, 1 AS facts_new, 0 AS conflicts, event_time_ms FROM fresh_rows
     UNION ALL
     SELECT batch_no, (arrival = 1)::INTEGER, (arrival > 1)::INTEGER, CASE WHEN place = 1 THEN event_time_ms END
     FROM contenders WHERE origin = 2
@@ -156,7 +115,7 @@ JOIN facts AS counted USING (key_hash, source, site_id, event_id)
 JOIN batches AS lost_batch ON lost_batch.batch_no = lost.batch_no
 JOIN batches AS counted_batch ON counted_batch.batch_no = counted.batch_no
 WHERE $site_id IS NULL OR lost.site_id = $site_id
-ORDER BY lost.site_id, lost.source, lost.event_id, lost.digest_hi, lost.digest_lo
+ORDER BY lost.site_id, lost.source, lost.event_id, lost.body_hash
 LIMIT $row_limit;
 
 -- name: statistics

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Hashes = npt.NDArray[np.uint64]
+from batcher.row_hash import Hashes
+
 Numbers = npt.NDArray[np.int64]
 
 SEGMENT_BITS = 12
@@ -61,8 +62,6 @@ class KeyTable:
         if len(hashes) > self._left or int(segments.max(initial=0)) > _SEGMENTS:
             raise TableFull
         self._left -= len(hashes)
-        order = np.argsort(hashes)  # neighbours in the table are written together
-        hashes, segments = hashes[order], segments[order]
         places, entries = self._places(hashes), _marks(hashes) | segments.astype(np.uint32)
         while len(places):
             found = self._slots[places]

@@ -3,8 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from batcher.key_table import Hashes, KeyTable, Numbers, TableFull
+from batcher.key_table import KeyTable, Numbers, TableFull
 from batcher.queries import Connection, load_queries, registered
+from batcher.row_hash import Hashes
 
 _QUERIES = load_queries("known_keys")
 _MOST_SPANS = 32  # further ones are read as one, with what lies between them
@@ -23,10 +24,9 @@ class KnownKeys:
         self._table: KeyTable | None = None
         self._unlisted_from = _LAST_BATCH_NO  # facts of this batch and later ones have found no room
 
-    def find(self, connection: Connection) -> None:
-        """Make the table `known`: facts under the ids of the rows that are `staged`."""
+    def find(self, connection: Connection, hashes: Hashes) -> Hashes:
+        """Those of the hashes that facts have; the facts themselves are in a table `known` then."""
         table = self._table or self._fill(connection)
-        hashes = _hashes(_QUERIES["staged_hashes"].table(connection))
         _QUERIES["no_known"].rows(connection)
         spans = [(span.first, span.last, hashes[span.rows]) for span in table.look_up(hashes)]
         if len(spans) > _MOST_SPANS:
@@ -35,14 +35,14 @@ class KnownKeys:
             self._check(connection, first, min(last, self._unlisted_from - 1), suspects)
         if self._unlisted_from < _LAST_BATCH_NO:
             self._check(connection, self._unlisted_from, _LAST_BATCH_NO, hashes)
+        return _hashes(_QUERIES["known_hashes"].table(connection))
 
-    def add_staged(self, connection: Connection) -> None:
-        """Rows that are `staged` are going to be facts or conflicts."""
+    def add(self, hashes: Hashes, batch_nos: Numbers) -> None:
+        """Rows with these hashes, of these batches, both of shape (n,), are facts or conflicts now."""
         if self._table is None or self._unlisted_from < _LAST_BATCH_NO:
             return
-        staged = _QUERIES["staged_batches"].table(connection)
         try:
-            self._table.add(_hashes(staged), _numbers(staged, "batch_no"))
+            self._table.add(hashes, batch_nos)
         except TableFull:
             self._table = None  # the next one is made of the facts, these among them
 

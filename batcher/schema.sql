@@ -1,7 +1,7 @@
 -- What a batch worker knows. Times are UTC milliseconds; intervals are half-open.
 -- A step is never changed once it is released: a new one is added, and older files catch up when they are opened.
 
--- name: step_1
+-- name: step_3
 CREATE TYPE source AS ENUM ('orders', 'returns', 'cycle-counts');
 
 CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
@@ -31,15 +31,15 @@ CREATE TABLE batches (
 
 -- One row per (source, site_id, event_id). There is no index on them: it would have to fit into memory and be kept up row
 -- by row. `key_hash` finds them, in the batches that `known_keys.py` names; ids of equal hashes are then compared.
--- The digest is the first 128 bits of the SHA-256 of the canonical body.
+-- `body_hash` is one of all fields of the event, sorted by name: both are those of `row_hash.py`.
 CREATE TABLE facts (
     source source NOT NULL, site_id VARCHAR NOT NULL,
     event_id VARCHAR NOT NULL USING COMPRESSION zstd, -- rarely read, and written at half the cost of the default
     sku VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL, uom VARCHAR NOT NULL,
     quantity DECIMAL(18, 3), variance DECIMAL(18, 3), book_quantity DECIMAL(18, 3),
-    order_id VARCHAR, line BIGINT, channel VARCHAR, promo_id VARCHAR, return_id VARCHAR, reason VARCHAR,
+    order_id VARCHAR USING COMPRESSION zstd, line BIGINT, channel VARCHAR, promo_id VARCHAR, return_id VARCHAR, reason VARCHAR,
     count_id VARCHAR, location_id VARCHAR,
-    batch_no INTEGER NOT NULL, key_hash UBIGINT NOT NULL, digest_hi UBIGINT NOT NULL, digest_lo UBIGINT NOT NULL
+    batch_no INTEGER NOT NULL, key_hash UBIGINT NOT NULL, body_hash UBIGINT NOT NULL
 );
 
 -- Bodies that lost to another one under the same id; like facts, and each body once.
@@ -112,18 +112,14 @@ CREATE TABLE outbox (
     seq BIGINT NOT NULL DEFAULT nextval('outbox_seq'), partition INTEGER NOT NULL, key VARCHAR NOT NULL, value VARCHAR
 );
 
--- name: step_2
 -- Sums over facts, changed in one transaction with them, so that no calculation reads what is before its horizon: they
--- are what `fact_sums.sql` says. Digests are added up as numbers, which knows no order.
+-- are what `fact_sums.sql` says. Hashes are added up as numbers, which knows no order.
 CREATE TABLE fact_days (
     site_id VARCHAR NOT NULL, source source NOT NULL, day INTEGER NOT NULL, -- UTC day of event time, from 1970-01-01
-    facts BIGINT NOT NULL, digest_hi HUGEINT NOT NULL, digest_lo HUGEINT NOT NULL
+    facts BIGINT NOT NULL, body_hashes HUGEINT NOT NULL
 );
-INSERT INTO fact_days
-SELECT site_id, source, event_time_ms // 86_400_000, count(*), sum(digest_hi), sum(digest_lo) FROM facts GROUP BY ALL;
 
 -- The earliest fact of each unit of a SKU, held or not: which facts are held is up to the reference data of the moment.
 CREATE TABLE first_facts (
     site_id VARCHAR NOT NULL, sku VARCHAR NOT NULL, uom VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL
 );
-INSERT INTO first_facts SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY ALL;

@@ -125,7 +125,7 @@ class Calculator:
 
 
 def _dataset_hash(connection: Connection, site_id: str, as_of_ms: int) -> str:
-    """SHA-256 over counts and sums of digests of the site's facts before `as_of_ms`: the same for the same facts."""
+    """SHA-256 over counts and sums of hashes of the site's facts before `as_of_ms`: the same for the same facts."""
     return _sha256(fact_sums.dataset(connection, site_id, as_of_ms))
 
 

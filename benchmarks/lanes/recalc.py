@@ -41,7 +41,7 @@ SELECT
     CASE WHEN kind >= 98 THEN ((h % 7)::BIGINT - 3)::DECIMAL(18, 3) END AS variance,
     CASE WHEN kind >= 98 THEN (h % 500)::DECIMAL(18, 3) END AS book_quantity,
     format('ORD-{:08d}', i // 4) AS order_id, i % 4 + 1 AS line,
-    1 AS batch_no, hash(i + 2_000_000_000) AS key_hash, h AS digest_hi, hash(i + 3_000_000_000) AS digest_lo
+    1 AS batch_no, hash(i + 2_000_000_000) AS key_hash, h AS body_hash
 FROM drawn ORDER BY i
 """
 

@@ -137,14 +137,15 @@ def test_a_file_that_another_process_has_open_is_refused(tmp_path: Path) -> None
         other.join(timeout=30)
 
 
-def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "told"), [("99", "use a newer one"), ("2", "remove it, and the worker builds it")])
+def test_a_file_of_another_version_is_refused(tmp_path: Path, version: str, told: str) -> None:
     """Rather than misread; and it is left alone."""
     path = tmp_path / "velocity.duckdb"
     open_database(path).close()
     with duckdb.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
+        connection.execute("UPDATE meta SET value = $version WHERE key = 'schema'", {"version": version})
     for _ in range(2):
-        with pytest.raises(DatabaseRefused, match="has version 99"):
+        with pytest.raises(DatabaseRefused, match=rf"has version {version}, .*{told}"):
             open_database(path)
 
 
