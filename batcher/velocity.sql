@@ -12,21 +12,28 @@ WITH counted AS NOT MATERIALIZED (
     FROM converted_facts($require_known_items)
     WHERE site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
 ),
--- Period 1 is before the first block; 2 to 5 are the blocks.
-sums AS (
+-- Orders by themselves, for most facts are: one group per SKU, with its lines in each block.
+ordered AS (
     SELECT
-        sku, source,
-        CASE
-            WHEN event_time_ms < $block_starts_ms[1] THEN 1
-            WHEN event_time_ms < $block_starts_ms[2] THEN 2
-            WHEN event_time_ms < $block_starts_ms[3] THEN 3
-            WHEN event_time_ms < $block_starts_ms[4] THEN 4
-            ELSE 5
-        END AS period,
-        count(*) AS lines, sum(units) AS units, sum(normalized_line) AS normalized_lines,
+        sku, count(*) AS order_lines, sum(units) AS units_ordered, sum(normalized_line) AS normalized_lines,
+        [
+            count(*) FILTER (event_time_ms >= $block_starts_ms[1] AND event_time_ms < $block_starts_ms[2]),
+            count(*) FILTER (event_time_ms >= $block_starts_ms[2] AND event_time_ms < $block_starts_ms[3]),
+            count(*) FILTER (event_time_ms >= $block_starts_ms[3] AND event_time_ms < $block_starts_ms[4]),
+            count(*) FILTER (event_time_ms >= $block_starts_ms[4])
+        ] AS block_lines,
+        min(event_time_ms) AS first_seen_ms
+    FROM counted WHERE source = 'orders' GROUP BY sku
+),
+others AS (
+    SELECT
+        sku,
+        sum(units) FILTER (source = 'returns') AS units_returned,
+        sum(units) FILTER (source = 'cycle-counts') AS variance_units,
+        -- Of counts: nothing else has a book quantity.
         sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
         min(event_time_ms) AS first_seen_ms
-    FROM counted GROUP BY sku, source, period
+    FROM counted WHERE source <> 'orders' GROUP BY sku
 ),
 -- The first facts of units, and those that were held then though the unit became valid before the horizon. Where there
 -- are none of the latter, which is nearly always, the facts before the horizon are not read.
@@ -48,16 +55,14 @@ seen_before AS (
 ),
 totals AS (
     SELECT
-        sku, min(first_seen_ms) AS first_seen_ms,
-        coalesce(sum(lines) FILTER (source = 'orders'), 0)::BIGINT AS order_lines,
-        coalesce(sum(units) FILTER (source = 'orders'), 0) AS units_ordered,
-        coalesce(sum(units) FILTER (source = 'returns'), 0) AS units_returned,
-        coalesce(sum(normalized_lines) FILTER (source = 'orders'), 0) AS normalized_lines,
-        coalesce(sum(units) FILTER (source = 'cycle-counts'), 0) AS variance_units,
-        sum(deviation) AS deviation, sum(book_units) AS book_units, -- of counts: nothing else has a book quantity
-        sum(lines) FILTER (source = 'orders' AND period > 1) AS block_lines,
-        sum(lines::HUGEINT * lines) FILTER (source = 'orders' AND period > 1) AS block_lines_squared
-    FROM sums GROUP BY sku
+        sku, least(ordered.first_seen_ms, others.first_seen_ms) AS first_seen_ms, -- of a null and a number, the number
+        coalesce(order_lines, 0) AS order_lines,
+        coalesce(units_ordered, 0) AS units_ordered, coalesce(units_returned, 0) AS units_returned,
+        coalesce(normalized_lines, 0) AS normalized_lines,
+        coalesce(variance_units, 0) AS variance_units, deviation, book_units,
+        nullif(list_sum(block_lines), 0) AS block_lines,
+        list_sum(list_transform(block_lines, lambda lines: lines::HUGEINT * lines)) AS block_lines_squared
+    FROM ordered FULL JOIN others USING (sku)
 ),
 ranked AS (
     SELECT
