@@ -10,7 +10,8 @@ from batcher.publisher import Publisher
 class OwnedPartition:
     """`end` is where the log ended when the partition was taken over: it is ready once that has been taken.
 
-    `baseline` is what the coefficients topic held of its sites then, by key; None once the database goes by it.
+    `baseline` is what the coefficients topic held of its sites then, by key; None once the database goes by it. Until
+    then its sites wait to be calculated, since `waiting_since` on the monotonic clock.
     A partition that was `dropped` stays so: taking it over again makes another one.
     """
 
@@ -21,6 +22,7 @@ class OwnedPartition:
     baseline: dict[str, bytes] | None
     ready: bool = False
     dropped: bool = False
+    waiting_since: float | None = None
 
     @property
     def catching_up(self) -> str:

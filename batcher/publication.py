@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import defaultdict
 from contextlib import suppress
-from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -40,7 +39,6 @@ class Publication:
     ) -> None:
         self._bench, self._agenda, self._ownership, self._loader = bench, agenda, ownership, loader
         self._results, self._failing = recalculation.results, recalculation.failing
-        self._waiting_since: WeakKeyDictionary[OwnedPartition, float] = WeakKeyDictionary()
         self._rates: defaultdict[int, ChunkRates] = defaultdict(ChunkRates)
 
     async def run(self) -> None:
@@ -69,8 +67,10 @@ class Publication:
         return True
 
     def _say_waiting(self, owned: OwnedPartition, sites: int) -> None:
-        since = self._waiting_since.setdefault(owned, time.monotonic())
-        if time.monotonic() - since > PATIENCE_S:
+        now = time.monotonic()
+        if owned.waiting_since is None:
+            owned.waiting_since = now
+        if now - owned.waiting_since > PATIENCE_S:
             reason = f"{sites} sites are yet to be calculated before coefficients are published"
             self._bench.health.raise_reason(publication_of(owned.number), reason)
 
