@@ -7,8 +7,9 @@ only be the end of one object and the beginning of the next.
 
 Arrow also lets pass what RFC 8259 does not: bytes that are not UTF-8, `NaN` and `Inf`, and any depth of nesting.
 
-It refuses a block as a whole. Then msgspec picks out the records that have the right shape, and if Arrow is still not
-content, they are read in pieces.
+It refuses a block as a whole. Then those in braces are tried without the others, for what goes wrong most is a record
+that was cut off. After that msgspec picks out the records that have the right shape, and if Arrow is still not content,
+they are read in pieces.
 """
 
 from collections.abc import Sequence
@@ -44,8 +45,13 @@ class JsonColumns:
         whole = self._table(values, strict=False) if all(values) else None  # most fetches are right as a whole
         if whole is not None:
             return whole, np.arange(len(values))
-        positions = np.array([row for row, value in enumerate(values) if self._shaped(value)], np.int64)
+        positions = np.array([row for row, value in enumerate(values) if _in_braces(value)], np.int64)
         texts: list[bytes | None] = [values[row] for row in positions.tolist()]
+        whole = self._table(texts, strict=False) if len(texts) < len(values) else None
+        if whole is not None:
+            return whole, positions
+        positions = positions[np.array([self._shaped(text) for text in texts], np.bool_)]
+        texts = [values[row] for row in positions.tolist()]
         return read_in_pieces(lambda piece: self._table(piece, strict=True), texts, positions, self._nothing)
 
     def _shaped(self, value: bytes | None) -> bool:
@@ -66,6 +72,10 @@ class JsonColumns:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return None
         return table if table.num_rows == len(texts) else None
+
+
+def _in_braces(value: bytes | None) -> bool:
+    return bool(value) and value[0] == _OPEN and value[-1] == _CLOSE
 
 
 def _unmistakable(block: bytes, texts: Sequence[bytes]) -> bool:
