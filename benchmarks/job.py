@@ -35,6 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     bootstrap: str = ""
     topic: str = ""
+    window: str = "PT5M"
     broker_pid: int | None = None
 
 

@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -72,15 +72,19 @@ def measure(options: Options) -> list[Run]:
         kafka = None
         if any(lane.reads_topic for lane in options.lanes):
             kafka = stack.enter_context(EmbeddedKafka(options.directory / "kafka", jvm=FULL_JVM))
-            for flavour in sorted({lane.flavour for lane in options.lanes if lane.reads_topic}):
-                _fill_topic(kafka, replace(options.feed, flavour=flavour))
+            for feed in dict.fromkeys(lane.feed_from(options.feed) for lane in options.lanes if lane.reads_topic):
+                _fill_topic(kafka, feed)
         return [_one_run(options, number, kafka) for number in range(options.runs)]
 
 
 def _fill_topic(kafka: EmbeddedKafka, feed: BenchFeed) -> None:
     if not stored(kafka.bootstrap_servers, feed):
-        with Meter(f"feed ({feed.flavour})", total=feed.events, unit="events") as meter:
+        with Meter(_called(feed), total=feed.events, unit="events") as meter:
             store(kafka.bootstrap_servers, feed, meter.advance)
+
+
+def _called(feed: BenchFeed) -> str:
+    return f"feed ({feed.flavour}, {feed.sites} sites, {feed.skus:,} SKUs, {feed.late_percent} % late)"
 
 
 def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None) -> Run:
@@ -95,7 +99,7 @@ def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None) -> Run:
 
 def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None) -> Measurement:
     """A lane in a process and a directory of its own; the directory stays when the lane fails."""
-    feed = replace(options.feed, flavour=lane.flavour)
+    feed = lane.feed_from(options.feed)
     job = Job(
         lane=lane.module,
         feed=feed,
@@ -104,6 +108,7 @@ def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None) -> Meas
         bootstrap=kafka.bootstrap_servers if kafka else "",
         topic=topic_name(feed) if lane.reads_topic else "",
         broker_pid=kafka.pid if kafka else None,
+        window=lane.window,
     )
     measured = run_apart(job)
     shutil.rmtree(job.scratch, ignore_errors=True)

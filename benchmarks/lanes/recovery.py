@@ -25,7 +25,7 @@ _GAUGE = re.compile(r"^velocity_(owned|replaying)_partitions ([0-9.e+]+)$", re.M
 def run(job: Job) -> Measurement:
     """Fill the window, kill the worker, and measure the next one."""
     port = free_port()
-    os.environ.update(environment(job, VELOCITY_STREAM__HTTP_PORT=str(port), VELOCITY_WINDOW__SPEC="PT24H"))
+    os.environ.update(environment(job, VELOCITY_STREAM__HTTP_PORT=str(port)))
     settings = Settings()
     with pipeline_topics(settings):
         with stream_worker() as worker:

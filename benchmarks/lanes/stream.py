@@ -176,7 +176,7 @@ def _check(job: Job, settings: Settings, manifests: list[Manifest], frontiers: d
     Raises:
         WrongOutput
     """
-    files = [Path(settings.store.url) / manifest.path for manifest in manifests]
+    files = {Path(settings.store.url) / manifest.path: manifest.site_id for manifest in manifests}
     rows = check_files(files, job.feed, whole=False)
     announced = sum(manifest.record_count for manifest in manifests)
     still_open = sum(window.count for frontier in frontiers.values() for window in frontier.open_windows)

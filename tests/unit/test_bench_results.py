@@ -1,11 +1,12 @@
 """What makes a benchmark's figure count: its output is the input, and it is compared within one run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.batches import ensure_batches
-from benchmarks.feed import BenchFeed
+from benchmarks.feed import SITE, BenchFeed
 from benchmarks.measure import Measurement, Stopwatch
 from benchmarks.plan import LANES, lanes_named
 from benchmarks.results import COLUMNS, columns, ratios, table, to_json
@@ -20,37 +21,47 @@ def measured(rate: float, cpu_s: float = 1.0) -> Measurement:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The feed as batch files."""
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+    """The feed as batch files, each with its site."""
     folder, manifests = ensure_batches(FEED, tmp_path_factory.mktemp("cache"))
     assert sum(manifest.record_count for manifest in manifests) == FEED.events
-    return [folder / manifest.path for manifest in manifests]
+    return {folder / manifest.path: manifest.site_id for manifest in manifests}
 
 
-def test_files_that_hold_the_feed_pass(files: list[Path]) -> None:
+def test_files_that_hold_the_feed_pass(files: dict[Path, str]) -> None:
     """Every line once, with its quantity."""
     assert len(files) > 2
     assert check_files(files, FEED, whole=True) == FEED.events
 
 
-def test_a_missing_file_is_noticed_where_the_whole_must_be_there(files: list[Path]) -> None:
+def test_a_missing_file_is_noticed_where_the_whole_must_be_there(files: dict[Path, str]) -> None:
     """A lane that still has windows open says so itself; one that claims to be done must be."""
-    assert check_files(files[1:], FEED, whole=False) < FEED.events
+    all_but_one = dict(list(files.items())[1:])
+    assert check_files(all_but_one, FEED, whole=False) < FEED.events
     with pytest.raises(WrongOutput, match="are in no file"):
-        check_files(files[1:], FEED, whole=True)
+        check_files(all_but_one, FEED, whole=True)
 
 
-def test_a_doubled_file_is_noticed(files: list[Path]) -> None:
+def test_a_doubled_file_is_noticed(files: dict[Path, str], tmp_path: Path) -> None:
     """Counting rows alone would not see it beside a missing one."""
+    _, doubled, *others = files
+    copy = tmp_path / doubled.name
+    copy.write_bytes(doubled.read_bytes())
     with pytest.raises(WrongOutput, match="twice"):
-        check_files([*files[1:], files[1]], FEED, whole=True)
+        check_files(dict.fromkeys([doubled, *others, copy], SITE), FEED, whole=True)
 
 
-def test_other_quantities_are_noticed(files: list[Path]) -> None:
+def test_other_quantities_are_noticed(files: dict[Path, str]) -> None:
     """The same offsets with the lines of another feed."""
     other = BenchFeed(events=FEED.events, skus=FEED.skus, partitions=FEED.partitions, seed=1)
     with pytest.raises(WrongOutput, match="quantities differ"):
         check_files(files, other, whole=True)
+
+
+def test_rows_of_another_site_are_noticed(files: dict[Path, str]) -> None:
+    """A feed of two sites has the same lines otherwise: half of them are not of the first one."""
+    with pytest.raises(WrongOutput, match="not all of its rows are of DC-01"):
+        check_files(files, replace(FEED, sites=2), whole=True)
 
 
 def test_ratios_are_taken_within_a_run() -> None:
