@@ -36,6 +36,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap: str = ""
     topic: str = ""
     window: str = "PT5M"
+    workers: int = 1
     broker_pid: int | None = None
 
 

@@ -20,6 +20,7 @@ class Lane:
     reads_topic: bool = True
     feed: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what of its feed is another than in the run's
     window: str = "PT5M"
+    workers: int = 1
     beside: str = ""  # the lane that it is compared with, one thing being different
     by_default: bool = True  # else only where it is asked for by name
     rival: bool = False  # another engine: it needs a JDK
@@ -30,10 +31,20 @@ class Lane:
         return replace(feed, **self.feed)
 
 
-def _stream(name: str, title: str, *, window: str = "PT5M", **feed: Any) -> Lane:
-    """The stream worker where one thing is not as in the lane `stream`."""
-    headline = f"{name.replace('-', '_')}_eps"
-    return Lane(name, "stream", title, "events", headline, feed=feed, window=window, beside="stream", by_default=False)
+def _stream(name: str, title: str, *, window: str = "PT5M", workers: int = 1, **feed: Any) -> Lane:
+    """The stream worker where something is not as in the lane `stream`."""
+    return Lane(
+        name,
+        "stream",
+        title,
+        "events",
+        f"{name.replace('-', '_')}_eps",
+        feed=feed,
+        window=window,
+        workers=workers,
+        beside="stream",
+        by_default=False,
+    )
 
 
 LANES: tuple[Lane, ...] = (
@@ -49,6 +60,7 @@ LANES: tuple[Lane, ...] = (
     _stream("stream-24h", "velocity stream, windows of 24 hours", window="PT24H"),
     _stream("stream-200-sites", "velocity stream, 200 sites", sites=200),
     _stream("stream-200-sites-24h", "velocity stream, 200 sites, windows of 24 hours", sites=200, window="PT24H"),
+    _stream("two-workers", "velocity stream, two workers of one group", workers=2),
     Lane(
         "recovery",
         "recovery",

@@ -32,7 +32,7 @@ def run(job: Job) -> Measurement:
             _until_committed(settings, job)
             worker.kill()
         with stream_worker() as worker:
-            return _until_replayed(job, port, Stopwatch(worker.pid, job.broker_pid))
+            return _until_replayed(job, port, Stopwatch([worker.pid], job.broker_pid))
 
 
 def _until_committed(settings: Settings, job: Job) -> None:
