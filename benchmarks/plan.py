@@ -21,6 +21,7 @@ class Lane:
     feed: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what of its feed is another than in the run's
     window: str = "PT5M"
     workers: int = 1
+    days: int = 0  # of history that it finds
     beside: str = ""  # the lane that it is compared with, one thing being different
     by_default: bool = True  # else only where it is asked for by name
     rival: bool = False  # another engine: it needs a JDK
@@ -44,6 +45,30 @@ def _stream(name: str, title: str, *, window: str = "PT5M", workers: int = 1, **
         workers=workers,
         beside="stream",
         by_default=False,
+    )
+
+
+HISTORIES = (1, 30, 90)  # days
+HISTORY_SKUS = 50_000
+FACTS_PER_DAY = 1_000_000  # unless it is said otherwise
+_HISTORY_TITLES = {"batch": "Avro files to deduplicated facts", "recalc": "recalculation"}
+
+
+def _history(stage: Literal["batch", "recalc"], days: int) -> Lane:
+    """A stage's lane with history before it, beside the one with the least."""
+    return Lane(
+        f"{stage}-{days}d",
+        f"{stage}_history",
+        f"{_HISTORY_TITLES[stage]}, {days} d of history",
+        "facts",
+        f"batch_{days}d_facts_per_s" if stage == "batch" else f"recalc_{days}d_s",
+        headline_is_seconds=stage == "recalc",
+        reads_topic=False,
+        feed={"skus": HISTORY_SKUS},
+        days=days,
+        beside="" if days == HISTORIES[0] else f"{stage}-{HISTORIES[0]}d",
+        by_default=False,
+        every_run=False,
     )
 
 
@@ -81,6 +106,7 @@ LANES: tuple[Lane, ...] = (
         reads_topic=False,
         every_run=False,
     ),
+    *(_history(stage, days) for stage in ("batch", "recalc") for days in HISTORIES),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),
     Lane(
         "kafka-streams",

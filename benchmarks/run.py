@@ -16,7 +16,7 @@ from benchmarks import chart
 from benchmarks.feed import DEFAULT_EVENTS, BenchFeed
 from benchmarks.job import Job, LaneFailed, run_apart
 from benchmarks.measure import Measurement
-from benchmarks.plan import LANES, Lane, lanes_named
+from benchmarks.plan import FACTS_PER_DAY, LANES, Lane, lanes_named
 from benchmarks.results import Run, columns, table, to_json
 from benchmarks.rivals.jvm import NoJdk, jdk
 from benchmarks.topic import FeedNotStored, store, stored, topic_name
@@ -36,6 +36,7 @@ class Options:
     runs: int
     lanes: tuple[Lane, ...]
     directory: Path
+    facts_per_day: int = FACTS_PER_DAY  # of the lanes with history
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if any(lane.rival for lane in lanes):
             jdk()  # its absence is better said before the other lanes run than after
-        runs = measure(Options(feed, arguments.runs, lanes, arguments.directory.absolute()))
+        options = Options(feed, arguments.runs, lanes, arguments.directory.absolute(), arguments.facts_per_day)
+        runs = measure(options)
     except (LaneFailed, FeedNotStored, NoJdk) as error:
         screen.remark(f"failed: {error}", style="red")
         return 1
@@ -114,6 +116,8 @@ def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None) -> Meas
         broker_pid=kafka.pid if kafka else None,
         window=lane.window,
         workers=lane.workers,
+        days=lane.days,
+        facts_per_day=options.facts_per_day,
     )
     measured = run_apart(job)
     shutil.rmtree(job.scratch, ignore_errors=True)
@@ -144,6 +148,12 @@ def default_directory() -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("velocity bench", description="Run the benchmark lanes and compare them.")
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS, help="orders in the feed (default: %(default)s)")
+    parser.add_argument(
+        "--facts-per-day",
+        type=int,
+        default=FACTS_PER_DAY,
+        help="of lanes with history; fewer are filled in sooner (default: %(default)s)",
+    )
     parser.add_argument("--runs", type=int, default=3, help="times that each lane runs (default: %(default)s)")
     default, more = (", ".join(lane.name for lane in LANES if lane.by_default is it) for it in (True, False))
     wanted = f"of {default} (default: these), {more}"

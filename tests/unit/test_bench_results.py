@@ -91,7 +91,7 @@ def test_the_table_has_a_row_per_lane_that_ran() -> None:
     assert [row[0] for row in rows] == [lane.title for lane in LANES]
     assert all(len(row) == len(columns(runs)) for row in rows)
     facts = [row for lane, row in zip(LANES, rows, strict=True) if lane.unit == "facts"]
-    assert {row[len(COLUMNS) - 3 :] for row in facts} == {(None,) * 4}
+    assert {row[len(COLUMNS) - 3 : -1] for row in facts} == {(None,) * 4}
 
 
 def test_where_flink_ran_the_others_are_compared_with_it_by_cpu_seconds() -> None:
@@ -107,6 +107,38 @@ def test_other_engines_run_only_where_they_are_named() -> None:
     """They need a JDK and the network."""
     assert not any(lane.rival for lane in lanes_named([]))
     assert [lane.name for lane in lanes_named(["flink", "raw"])] == ["raw", "flink"]
+
+
+def test_a_lane_is_told_by_the_one_beside_it() -> None:
+    """The stream worker by rate and memory, a calculation by its seconds, for longer histories have more facts."""
+    small, large = (Measurement(items=n, seconds=n / 10, cpu_s=n, rss_mb=100.0 + n) for n in (100, 300))
+    runs = [{"stream": measured(1000), "two-workers": measured(1500, 2.0), "recalc-1d": small, "recalc-30d": large}]
+    assert columns(runs)[-1] == "beside"
+    assert [row[-1] for row in table(runs)] == [
+        None,
+        "stream: 1.50 × rate, 1.00 × RSS",
+        None,
+        "recalc-1d: 3.00 × seconds, 2.00 × RSS",
+    ]
+    found = to_json(FEED, runs)["beside"]
+    assert found["two-workers/stream"] == {"rate": 1.5, "seconds": 0.667, "cpu_s": 2.0, "rss_mb": 1.0}
+    assert set(found) == {"two-workers/stream", "recalc-30d/recalc-1d"}
+    assert columns([{"two-workers": measured(1)}]) == COLUMNS
+
+
+def test_every_lane_beside_another_is_of_its_unit() -> None:
+    """And what it is beside exists, and is beside nothing itself."""
+    lanes = {lane.name: lane for lane in LANES}
+    others = [(lane, lanes[lane.beside]) for lane in LANES if lane.beside]
+    assert all((lane.unit, other.beside) == (other.unit, "") for lane, other in others)
+    assert len(others) >= 10
+
+
+def test_a_lane_changes_of_the_feed_what_it_is_about_alone() -> None:
+    """Two hundred sites, everything else as the run has it."""
+    (lane,) = lanes_named(["stream-200-sites"])
+    assert lane.feed_from(FEED) == replace(FEED, sites=200)
+    assert lanes_named(["stream"])[0].feed_from(FEED) == FEED
 
 
 def test_an_unknown_lane_is_refused() -> None:
