@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from msgspec import structs
 
 from benchmarks.avro_lines import write_schema_dir
 from benchmarks.job import Job
@@ -56,7 +57,7 @@ def run(job: Job) -> Measurement:
             raise WorkerStalled(f"a worker ended with exit code {code}")
         manifests = [decode(value, Manifest) for value in _values(settings, TopicRole.BATCHES)]
         _check(job, settings, manifests, taken.frontiers)
-        return measured
+        return structs.replace(measured, details={**measured.details, "files": len(manifests)})
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What makes a benchmark's figure count: its output is the input, and it is compared within one run."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,3 +152,12 @@ def test_nothing_is_measured_without_a_first_record() -> None:
     """A lane that got nothing has no rate."""
     with pytest.raises(RuntimeError, match="not one record came"):
         Stopwatch().stop(0)
+
+
+def test_memory_of_several_processes_is_their_sum() -> None:
+    """This one, told twice, has at least twice its peak of a moment before."""
+    one, two = Stopwatch(), Stopwatch([os.getpid(), os.getpid()])
+    one.start()
+    two.start()
+    alone = one.stop(1)
+    assert 2 * alone.rss_mb <= two.stop(1).rss_mb < 2.1 * alone.rss_mb
