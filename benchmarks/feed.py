@@ -1,4 +1,4 @@
-"""The input of the benchmarks: order lines of a busy site as JSON of about 224 bytes, made as columns.
+"""The input of the benchmarks: order lines of busy sites as JSON of about 224 bytes, made as columns.
 
 The same arguments give the same bytes, chunk by chunk, so that any lane can make the columns again and check what it
 got. Line i belongs to partition i mod `partitions`, at offset i div `partitions` of a topic that holds nothing else.
@@ -8,7 +8,7 @@ event time at that distance finds none of them late.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from benchmarks.avro_lines import as_avro
 
 Longs = npt.NDArray[np.int64]
 
-SITE = "DC-01"
+SITE = "DC-01"  # the first one, and the only one unless a feed has more
 START_MS = 1_736_143_200_000  # 2025-01-06T06:00:00Z
 EVENTS_PER_SECOND = 400
 DISORDER_MS = 30_000
@@ -28,7 +28,7 @@ LATE_BY_MS = 2 * 86_400_000
 CHUNK = 50_000
 DEFAULT_EVENTS = 2_000_000
 
-_CUT_OFF, _LATE = 0, 1
+_CUT_OFF, _FIRST_LATE = 0, 1  # of the hundred that a line's dirt is drawn from
 _LINES_PER_ORDER = 4
 _CHANNELS = (b'"web"', b'"store"', b'"wholesale"', b"null")
 _PROMOS = (b"null", b"null", b"null", b'"PROMO-2025-01"')
@@ -54,7 +54,8 @@ class BenchFeed:
     """A feed of `events` order lines over `skus` SKUs, for a topic of `partitions` partitions.
 
     Flavours: `json`; `avro`, the same events in Confluent's wire format; `dirty`, as JSON with one line in a hundred
-    cut off in the middle and another one days late.
+    cut off in the middle and another one days late. `sites` share the lines evenly, each over all partitions;
+    `late_percent` of the lines are days late.
     """
 
     events: int = DEFAULT_EVENTS
@@ -62,10 +63,14 @@ class BenchFeed:
     partitions: int = 4
     seed: int = 224
     flavour: Literal["json", "avro", "dirty"] = "json"
+    sites: int = field(default=1, repr=False)  # not in the text that a fingerprint is made of, unless it is another
+    late_percent: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
-        if min(self.events, self.skus, self.partitions) < 1:
-            raise ValueError(f"a feed has at least one event, SKU and partition: {self}")
+        if min(self.events, self.skus, self.partitions, self.sites) < 1:
+            raise ValueError(f"a feed has at least one event, SKU, partition and site: {self}")
+        if not 0 <= self.late_percent < 100:
+            raise ValueError(f"0 to 99 lines in a hundred can be late, not {self.late_percent}")
 
     def chunks(self) -> Iterator[Chunk]:
         """The feed in order, `CHUNK` lines at a time."""
@@ -77,6 +82,8 @@ class BenchFeed:
         """8 hexadecimal digits that change when the lines would: a topic that bears them can be used again."""
         first = self._chunk(0).lines
         digest = hashlib.sha256(repr(self).encode())
+        if (self.sites, self.late_percent) != (1, 0):
+            digest.update(f"{self.sites} sites, {self.late_percent} % late".encode())
         digest.update(first[0].as_py() + first[-1].as_py())
         return digest.hexdigest()[:8]
 
@@ -91,36 +98,51 @@ class BenchFeed:
 
     def quantities(self) -> list[Longs]:
         """Per partition the quantity at each offset in thousandths, shape (records of the partition,)."""
-        starts = range(0, self.events, CHUNK)
-        drawn = np.concatenate([self._draws(start, self._rows(start)).quantities for start in starts])
-        return [drawn[partition :: self.partitions] for partition in range(self.partitions)]
+        return self._by_offset(np.concatenate([draws.quantities for draws in self._all_draws()]))
+
+    def site_numbers(self) -> list[Longs]:
+        """Per partition the number of the site at each offset, an index into `site_ids`; shaped like `quantities`."""
+        return self._by_offset(np.concatenate([draws.sites for draws in self._all_draws()]))
+
+    @property
+    def site_ids(self) -> list[str]:
+        """The names of the sites: `DC-01` and so on."""
+        return [f"DC-{number:02d}" for number in range(1, self.sites + 1)]
 
     def refused(self) -> int:
         """How many lines are dead letters."""
         if self.flavour != "dirty":
             return 0
-        starts = range(0, self.events, CHUNK)
-        return sum(int((self._draws(start, self._rows(start)).dirt == _CUT_OFF).sum()) for start in starts)
+        return sum(int((draws.dirt == _CUT_OFF).sum()) for draws in self._all_draws())
+
+    def _by_offset(self, column: Longs) -> list[Longs]:
+        return [column[partition :: self.partitions] for partition in range(self.partitions)]
 
     def _rows(self, start: int) -> int:
         return min(CHUNK, self.events - start)
 
+    def _all_draws(self) -> "Iterator[_Draws]":
+        return (self._draws(start, self._rows(start)) for start in range(0, self.events, CHUNK))
+
     def _draws(self, start: int, rows: int) -> "_Draws":
-        return _Draws.of(np.random.default_rng([self.seed, start]), rows, self.skus)
+        return _Draws.of(np.random.default_rng([self.seed, start]), rows, self.skus, self.sites)
 
     def _chunk(self, start: int) -> Chunk:
         rows = self._rows(start)
         numbers = np.arange(start, start + rows)
         draws = self._draws(start, rows)
-        times = START_MS + numbers * 1000 // EVENTS_PER_SECOND - draws.delays_ms
-        if self.flavour == "dirty":
-            times = times - np.where(draws.dirt == _LATE, LATE_BY_MS, 0)
-        lines = _lines(numbers, times, draws)
+        late = (draws.dirt >= _FIRST_LATE) & (draws.dirt < _FIRST_LATE + self._late_percent)
+        times = START_MS + numbers * 1000 // EVENTS_PER_SECOND - draws.delays_ms - np.where(late, LATE_BY_MS, 0)
+        lines = _lines(numbers, times, draws, self)
         if self.flavour == "dirty":
             lines = pc.if_else(pa.array(draws.dirt == _CUT_OFF), pc.binary_slice(lines, 0, 100), lines)  # pyright: ignore
         elif self.flavour == "avro":
             lines = as_avro(lines)
         return Chunk(start, lines, numbers % self.partitions, times, draws.quantities)
+
+    @property
+    def _late_percent(self) -> int:
+        return max(self.late_percent, int(self.flavour == "dirty"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +155,11 @@ class _Draws:
     channels: Longs
     promos: Longs
     ids: npt.NDArray[np.uint8]
-    dirt: Longs  # of 0 to 99; last, so that the others are the same without it
+    dirt: Longs  # of 0 to 99
+    sites: Longs  # last, as whatever is new will be: so the others stay the same
 
     @classmethod
-    def of(cls, rng: np.random.Generator, rows: int, skus: int) -> "_Draws":
+    def of(cls, rng: np.random.Generator, rows: int, skus: int, sites: int) -> "_Draws":
         whole = 1000 * rng.geometric(0.4, rows)
         weighed = rng.integers(1, 20_000, rows)  # one in twenty is sold by weight
         return cls(
@@ -147,16 +170,20 @@ class _Draws:
             promos=rng.integers(0, len(_PROMOS), rows),
             ids=rng.integers(0, 256, (rows, 16), dtype=np.uint8),
             dirt=rng.integers(0, 100, rows),
+            sites=rng.integers(0, sites, rows),
         )
 
 
-def _lines(numbers: Longs, event_times: Longs, draws: _Draws) -> pa.BinaryArray:
+def _lines(numbers: Longs, event_times: Longs, draws: _Draws, feed: BenchFeed) -> pa.BinaryArray:
     """The events as JSON, one per row, fields in the order of the contract."""
+    sites = pa.array([site.encode() for site in feed.site_ids], pa.binary())
     pieces = (
         b'{"event_id":"',
         _uuids(draws.ids),
-        f'","site_id":"{SITE}","sku":"SKU-'.encode(),
-        _digits(draws.skus, 6),
+        b'","site_id":"',
+        sites.take(pa.array(draws.sites)),
+        b'","sku":"SKU-',
+        _digits(draws.skus, max(6, len(str(feed.skus - 1)))),
         b'","event_time":"',
         *_instants(event_times),
         b'Z","quantity":',

@@ -27,7 +27,10 @@ class LaneFailed(RuntimeError):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One lane in one run. `scratch` is an empty directory of its own; `cache` outlives the benchmark."""
+    """One lane in one run. `scratch` is an empty directory of its own; `cache` outlives the benchmark.
+
+    `days` of `facts_per_day` facts are the history that the lane finds.
+    """
 
     lane: str
     feed: BenchFeed
@@ -35,6 +38,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     bootstrap: str = ""
     topic: str = ""
+    window: str = "PT5M"
+    workers: int = 1
+    days: int = 0
+    facts_per_day: int = 0
     broker_pid: int | None = None
 
 

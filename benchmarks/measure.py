@@ -1,6 +1,7 @@
-"""What a lane measures: wall time, CPU time and memory of one process, from its first record to its last."""
+"""What a lane measures: wall time, CPU time and memory of its process or processes, from first record to last."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One lane in one run. `items` are events, facts or rows; `cpu_s` is user and system time of the lane's process.
 
     `rss_mb` is the highest resident memory of the process so far, in MiB. `seconds` and `cpu_s` cover the items alone.
+    Of several processes it is the sum.
     """
 
     items: int
@@ -30,16 +32,16 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stopwatch:
-    """Measures a process between `start` and `stop`: this one, or the one of `pid`. `broker_pid` is measured beside it.
+    """Measures processes from `start` to `stop`: those of `pids`, or this one. `broker_pid` is measured beside them.
 
-    Peak memory is that of the whole life of the process. It is read from the address space where the system keeps
+    Peak memory is that of the whole life of a process. It is read from the address space where the system keeps
     that figure, for `ru_maxrss` of a new process begins with what its parent had.
     """
 
-    def __init__(self, pid: int | None = None, broker_pid: int | None = None) -> None:
-        self._process = psutil.Process(pid)
+    def __init__(self, pids: Sequence[int] = (), broker_pid: int | None = None) -> None:
+        self._processes = [psutil.Process(pid) for pid in pids or [None]]
         self._broker = psutil.Process(broker_pid) if broker_pid else None
-        self._peak = 0
+        self._peaks = [0] * len(self._processes)
         self._started: tuple[float, float, float] | None = None
 
     @property
@@ -52,8 +54,8 @@ class Stopwatch:
         self._started = self._look()
 
     def note_memory(self) -> None:
-        """Look at the peak now, for a process that may have ended by the time of `stop`."""
-        self._peak = max(self._peak, _peak_rss(self._process))
+        """Look at the peaks now, for a process that may have ended by the time of `stop`."""
+        self._peaks = [max(peak, _peak_rss(one)) for peak, one in zip(self._peaks, self._processes, strict=True)]
 
     def stop(self, items: int, **details: Detail) -> Measurement:
         """The last item is done.
@@ -67,10 +69,10 @@ class Stopwatch:
         self.note_memory()
         if self._broker:
             details["broker_cpu_s"] = round(broker, 2)
-        return Measurement(items=items, seconds=wall, cpu_s=cpu, rss_mb=self._peak / MB, details=details)
+        return Measurement(items=items, seconds=wall, cpu_s=cpu, rss_mb=sum(self._peaks) / MB, details=details)
 
     def _look(self) -> tuple[float, float, float]:
-        return time.perf_counter(), _cpu(self._process), _cpu(self._broker) if self._broker else 0.0
+        return time.perf_counter(), sum(map(_cpu, self._processes)), _cpu(self._broker) if self._broker else 0.0
 
 
 def _cpu(process: psutil.Process) -> float:

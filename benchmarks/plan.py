@@ -1,9 +1,10 @@
 """Which lanes there are. A lane compares with the others of its run, for the machine is not the same a minute later."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-Flavour = Literal["json", "avro", "dirty"]
+from benchmarks.feed import BenchFeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,58 @@ class Lane:
     headline: str  # its key in the JSON that scripts read
     headline_is_seconds: bool = False
     reads_topic: bool = True
-    flavour: Flavour = "json"  # of the feed
+    feed: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what of its feed is another than in the run's
+    window: str = "PT5M"
+    workers: int = 1
+    days: int = 0  # of history that it finds
+    beside: str = ""  # the lane that it is compared with, one thing being different
     by_default: bool = True  # else only where it is asked for by name
     rival: bool = False  # another engine: it needs a JDK
     every_run: bool = True  # else in the first run alone: it repeats by itself, or its set-up is long
+
+    def feed_from(self, feed: BenchFeed) -> BenchFeed:
+        """What the lane reads where the run's feed is this."""
+        return replace(feed, **self.feed)
+
+
+def _stream(name: str, title: str, *, window: str = "PT5M", workers: int = 1, **feed: Any) -> Lane:
+    """The stream worker where something is not as in the lane `stream`."""
+    return Lane(
+        name,
+        "stream",
+        title,
+        "events",
+        f"{name.replace('-', '_')}_eps",
+        feed=feed,
+        window=window,
+        workers=workers,
+        beside="stream",
+        by_default=False,
+    )
+
+
+HISTORIES = (1, 30, 90)  # days
+HISTORY_SKUS = 50_000
+FACTS_PER_DAY = 1_000_000  # unless it is said otherwise
+_HISTORY_TITLES = {"batch": "Avro files to deduplicated facts", "recalc": "recalculation"}
+
+
+def _history(stage: Literal["batch", "recalc"], days: int) -> Lane:
+    """A stage's lane with history before it, beside the one with the least."""
+    return Lane(
+        f"{stage}-{days}d",
+        f"{stage}_history",
+        f"{_HISTORY_TITLES[stage]}, {days} d of history",
+        "facts",
+        f"batch_{days}d_facts_per_s" if stage == "batch" else f"recalc_{days}d_s",
+        headline_is_seconds=stage == "recalc",
+        reads_topic=False,
+        feed={"skus": HISTORY_SKUS},
+        days=days,
+        beside="" if days == HISTORIES[0] else f"{stage}-{HISTORIES[0]}d",
+        by_default=False,
+        every_run=False,
+    )
 
 
 LANES: tuple[Lane, ...] = (
@@ -28,30 +77,22 @@ LANES: tuple[Lane, ...] = (
     Lane("faust", "faust_agent", "Faust agent, Record type, async for", "events", "faust_eps"),
     Lane("plain", "plain", "aiokafka, msgspec, fastavro loop", "events", "plain_eps"),
     Lane("stream", "stream", "velocity stream, everything on", "events", "stream_eps"),
-    Lane(
-        "stream-dirty",
-        "stream",
-        "velocity stream, 1 % malformed, 1 % late",
-        "events",
-        "stream_dirty_eps",
-        flavour="dirty",
-        by_default=False,
-    ),
-    Lane(
-        "stream-avro",
-        "stream",
-        "velocity stream, Avro input",
-        "events",
-        "stream_avro_eps",
-        flavour="avro",
-        by_default=False,
-    ),
+    _stream("stream-dirty", "velocity stream, 1 % malformed, 1 % late", flavour="dirty"),
+    _stream("stream-avro", "velocity stream, Avro input", flavour="avro"),
+    _stream("stream-late-1", "velocity stream, 1 % late", late_percent=1),
+    _stream("stream-late-20", "velocity stream, 20 % late", late_percent=20),
+    _stream("stream-2m-skus", "velocity stream, 2,000,000 SKUs", skus=2_000_000),
+    _stream("stream-24h", "velocity stream, windows of 24 hours", window="PT24H"),
+    _stream("stream-200-sites", "velocity stream, 200 sites", sites=200),
+    _stream("stream-200-sites-24h", "velocity stream, 200 sites, windows of 24 hours", sites=200, window="PT24H"),
+    _stream("two-workers", "velocity stream, two workers of one group", workers=2),
     Lane(
         "recovery",
         "recovery",
         "velocity stream, replay of a 24 h window after a kill",
         "events",
         "recovery_eps",
+        window="PT24H",
         by_default=False,
     ),
     Lane("batch", "batch", "Avro files to deduplicated facts", "facts", "batch_facts_per_s", reads_topic=False),
@@ -65,6 +106,7 @@ LANES: tuple[Lane, ...] = (
         reads_topic=False,
         every_run=False,
     ),
+    *(_history(stage, days) for stage in ("batch", "recalc") for days in HISTORIES),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),
     Lane(
         "kafka-streams",

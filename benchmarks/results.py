@@ -17,8 +17,9 @@ COLUMNS = ("lane", "a second", "lowest – highest", "CPU s per million", "RSS M
 
 
 def columns(runs: Sequence[Run]) -> tuple[str, ...]:
-    """`COLUMNS`, and one more where the yardstick by CPU seconds ran."""
-    return (*COLUMNS, f"× {CPU_YARDSTICK} by CPU") if _ran(CPU_YARDSTICK, runs) else COLUMNS
+    """`COLUMNS`, and one more each where the yardstick by CPU seconds ran, and a lane beside the one it belongs to."""
+    by_cpu = (f"× {CPU_YARDSTICK} by CPU",) if _ran(CPU_YARDSTICK, runs) else ()
+    return (*COLUMNS, *by_cpu, *(("beside",) if beside(runs) else ()))
 
 
 def _ran(lane: str, runs: Sequence[Run]) -> bool:
@@ -34,6 +35,24 @@ def cpu_ratios(runs: Sequence[Run], lane: str, yardstick: str) -> list[float]:
     """How many times as many items per CPU second, in each run that has both, ascending."""
     pairs = [(run[lane], run[yardstick]) for run in runs if lane in run and yardstick in run]
     return sorted((one.items / one.cpu_s) / (other.items / other.cpu_s) for one, other in pairs)
+
+
+def beside(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Lane → how many times as much as the lane that it belongs beside, medians over the runs that have both.
+
+    `seconds` are those of the whole; `cpu_s` is per item, as `rate` is; `rss_mb` is peak memory.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for lane in LANES:
+        pairs = [(run[lane.name], run[lane.beside]) for run in runs if lane.name in run and lane.beside in run]
+        if pairs:
+            found[lane.name] = {
+                "rate": median(one.rate / other.rate for one, other in pairs),
+                "seconds": median(one.seconds / other.seconds for one, other in pairs),
+                "cpu_s": median(one.cpu_s / one.items * other.items / other.cpu_s for one, other in pairs),
+                "rss_mb": median(one.rss_mb / other.rss_mb for one, other in pairs),
+            }
+    return found
 
 
 def table(runs: Sequence[Run]) -> list[tuple[str | int | None, ...]]:
@@ -56,7 +75,16 @@ def _row(lane: Lane, runs: Sequence[Run]) -> tuple[str | int | None, ...]:
         f"{cpu:.1f}",
         round(max(measured.rss_mb for measured in found)),
         *(f"{median(values):.2f}" if values else None for values in compared),
+        *((_beside(lane, runs),) if beside(runs) else ()),
     )
+
+
+def _beside(lane: Lane, runs: Sequence[Run]) -> str | None:
+    times = beside(runs).get(lane.name)
+    if times is None:
+        return None
+    speed = f"{times['seconds']:.2f} × seconds" if lane.headline_is_seconds else f"{times['rate']:.2f} × rate"
+    return f"{lane.beside}: {speed}, {times['rss_mb']:.2f} × RSS"
 
 
 def to_json(feed: BenchFeed, runs: Sequence[Run]) -> dict[str, Any]:
@@ -67,6 +95,11 @@ def to_json(feed: BenchFeed, runs: Sequence[Run]) -> dict[str, Any]:
         "stream_rss_mb": round(max(streams), 1) if streams else None,
         "ratios": _all_pairs(ratios, runs, YARDSTICKS),
         "cpu_ratios": _all_pairs(cpu_ratios, runs, (*YARDSTICKS, CPU_YARDSTICK)),
+        "beside": {
+            f"{lane.name}/{lane.beside}": {what: round(times, 3) for what, times in beside(runs)[lane.name].items()}
+            for lane in LANES
+            if lane.name in beside(runs)
+        },
         "input": {"events": feed.events, "skus": feed.skus, "partitions": feed.partitions}
         | {"bytes_per_event": round(feed.mean_bytes), "events_per_second_of_event_time": EVENTS_PER_SECOND},
         "machine": _machine(),

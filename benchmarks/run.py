@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -16,13 +16,16 @@ from benchmarks import chart
 from benchmarks.feed import DEFAULT_EVENTS, BenchFeed
 from benchmarks.job import Job, LaneFailed, run_apart
 from benchmarks.measure import Measurement
-from benchmarks.plan import LANES, Lane, lanes_named
+from benchmarks.plan import FACTS_PER_DAY, LANES, Lane, lanes_named
 from benchmarks.results import Run, columns, table, to_json
 from benchmarks.rivals.jvm import NoJdk, jdk
 from benchmarks.topic import FeedNotStored, store, stored, topic_name
 from console import screen
 from console.progress import Meter
 from sandbox.kafka import FULL_JVM, EmbeddedKafka
+
+#: Kafka's own default, which the embedded one shortens: a group's first members wait for each other.
+BROKER = {"group.initial.rebalance.delay.ms": "3000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Options:
     runs: int
     lanes: tuple[Lane, ...]
     directory: Path
+    facts_per_day: int = FACTS_PER_DAY  # of the lanes with history
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if any(lane.rival for lane in lanes):
             jdk()  # its absence is better said before the other lanes run than after
-        runs = measure(Options(feed, arguments.runs, lanes, arguments.directory.absolute()))
+        options = Options(feed, arguments.runs, lanes, arguments.directory.absolute(), arguments.facts_per_day)
+        runs = measure(options)
     except (LaneFailed, FeedNotStored, NoJdk) as error:
         screen.remark(f"failed: {error}", style="red")
         return 1
@@ -71,16 +76,21 @@ def measure(options: Options) -> list[Run]:
     with ExitStack() as stack:
         kafka = None
         if any(lane.reads_topic for lane in options.lanes):
-            kafka = stack.enter_context(EmbeddedKafka(options.directory / "kafka", jvm=FULL_JVM))
-            for flavour in sorted({lane.flavour for lane in options.lanes if lane.reads_topic}):
-                _fill_topic(kafka, replace(options.feed, flavour=flavour))
+            folder = options.directory / "kafka"
+            kafka = stack.enter_context(EmbeddedKafka(folder, jvm=FULL_JVM, properties=BROKER))
+            for feed in dict.fromkeys(lane.feed_from(options.feed) for lane in options.lanes if lane.reads_topic):
+                _fill_topic(kafka, feed)
         return [_one_run(options, number, kafka) for number in range(options.runs)]
 
 
 def _fill_topic(kafka: EmbeddedKafka, feed: BenchFeed) -> None:
     if not stored(kafka.bootstrap_servers, feed):
-        with Meter(f"feed ({feed.flavour})", total=feed.events, unit="events") as meter:
+        with Meter(_called(feed), total=feed.events, unit="events") as meter:
             store(kafka.bootstrap_servers, feed, meter.advance)
+
+
+def _called(feed: BenchFeed) -> str:
+    return f"feed ({feed.flavour}, {feed.sites} sites, {feed.skus:,} SKUs, {feed.late_percent} % late)"
 
 
 def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None) -> Run:
@@ -95,7 +105,7 @@ def _one_run(options: Options, number: int, kafka: EmbeddedKafka | None) -> Run:
 
 def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None) -> Measurement:
     """A lane in a process and a directory of its own; the directory stays when the lane fails."""
-    feed = replace(options.feed, flavour=lane.flavour)
+    feed = lane.feed_from(options.feed)
     job = Job(
         lane=lane.module,
         feed=feed,
@@ -104,6 +114,10 @@ def _one_lane(options: Options, lane: Lane, kafka: EmbeddedKafka | None) -> Meas
         bootstrap=kafka.bootstrap_servers if kafka else "",
         topic=topic_name(feed) if lane.reads_topic else "",
         broker_pid=kafka.pid if kafka else None,
+        window=lane.window,
+        workers=lane.workers,
+        days=lane.days,
+        facts_per_day=options.facts_per_day,
     )
     measured = run_apart(job)
     shutil.rmtree(job.scratch, ignore_errors=True)
@@ -134,6 +148,12 @@ def default_directory() -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("velocity bench", description="Run the benchmark lanes and compare them.")
     parser.add_argument("--events", type=int, default=DEFAULT_EVENTS, help="orders in the feed (default: %(default)s)")
+    parser.add_argument(
+        "--facts-per-day",
+        type=int,
+        default=FACTS_PER_DAY,
+        help="of lanes with history; fewer are filled in sooner (default: %(default)s)",
+    )
     parser.add_argument("--runs", type=int, default=3, help="times that each lane runs (default: %(default)s)")
     default, more = (", ".join(lane.name for lane in LANES if lane.by_default is it) for it in (True, False))
     wanted = f"of {default} (default: these), {more}"

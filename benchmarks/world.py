@@ -15,7 +15,7 @@ from schemas.topics import TOPICS, TopicRole
 
 
 def environment(job: Job, **more: str) -> dict[str, str]:
-    """The settings of the run's workers: windows of five minutes, closed when the feed's disorder has passed."""
+    """The settings of the run's workers: windows of the lane's length, closed when the feed's disorder has passed."""
     run = f"bench.{job.scratch.name}"
     names = {f"VELOCITY_TOPICS__{spec.role.value.upper()}": f"{run}.{spec.name}" for spec in TOPICS}
     return {
@@ -29,7 +29,7 @@ def environment(job: Job, **more: str) -> dict[str, str]:
         "VELOCITY_STORE__URL": str(job.scratch / "store"),
         "VELOCITY_STATE_DIR": str(job.scratch / "state"),
         "VELOCITY_WORKER_ID": "bench",
-        "VELOCITY_WINDOW__SPEC": "PT5M",
+        "VELOCITY_WINDOW__SPEC": job.window,
         "VELOCITY_WINDOW__MAX_OUT_OF_ORDERNESS": f"PT{DISORDER_MS // 1000}S",
         "VELOCITY_WINDOW__IDLE_POLICY": "hold",
         **more,

@@ -5,7 +5,7 @@ the group before. From the first manifest until the last fact is committed.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -39,14 +39,14 @@ def run(job: Job) -> Measurement:
     database, store = Database.open(file, settings, site_windows(settings)), LocalStore(folder)
     watch = Stopwatch()
     watch.start()
-    results = [one for loads in _read(store, manifests, settings) for one in _insert(database, loads)]
+    results = [one for loads in read_loads(store, manifests, settings) for one in insert_loads(database, loads)]
     measured = watch.stop(sum(result.facts_new for result in results), files=len(manifests))
     database.close()
     _check(file, job.feed)
     return measured
 
 
-def _read(store: BatchStore, manifests: list[Manifest], settings: Settings) -> Iterator[list[Load]]:
+def read_loads(store: BatchStore, manifests: Sequence[Manifest], settings: Settings) -> Iterator[list[Load]]:
     """The batches in groups of at most `load_records` records; while one is worked on, the next is being read."""
     announced = [Announced(manifest, 0, offset) for offset, manifest in enumerate(manifests)]
     with ThreadPoolExecutor(READERS) as readers:
@@ -69,7 +69,7 @@ def _groups(announced: list[Announced], limit: int) -> Iterator[list[Announced]]
     yield group
 
 
-def _insert(database: Database, loads: list[Load]) -> list[InsertResult]:
+def insert_loads(database: Database, loads: list[Load]) -> list[InsertResult]:
     """One transaction: the facts, and the offset of the manifests."""
     with database.transaction():
         results = database.insert_batches(loads)

@@ -25,14 +25,14 @@ _GAUGE = re.compile(r"^velocity_(owned|replaying)_partitions ([0-9.e+]+)$", re.M
 def run(job: Job) -> Measurement:
     """Fill the window, kill the worker, and measure the next one."""
     port = free_port()
-    os.environ.update(environment(job, VELOCITY_STREAM__HTTP_PORT=str(port), VELOCITY_WINDOW__SPEC="PT24H"))
+    os.environ.update(environment(job, VELOCITY_STREAM__HTTP_PORT=str(port)))
     settings = Settings()
     with pipeline_topics(settings):
         with stream_worker() as worker:
             _until_committed(settings, job)
             worker.kill()
         with stream_worker() as worker:
-            return _until_replayed(job, port, Stopwatch(worker.pid, job.broker_pid))
+            return _until_replayed(job, port, Stopwatch([worker.pid], job.broker_pid))
 
 
 def _until_committed(settings: Settings, job: Job) -> None:

@@ -2,6 +2,8 @@
 
 From the first record that it takes until the frontiers that it has committed cover the topic. When it has taken the
 last record it is told to stop, as a deployment would, so that the rest of a checkpoint interval is not measured too.
+
+Several workers share the partitions as members of one group. Time, CPU and memory are those of all of them.
 """
 
 import os
@@ -11,11 +13,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from msgspec import structs
 
 from benchmarks.avro_lines import write_schema_dir
 from benchmarks.job import Job
@@ -40,26 +44,26 @@ class WorkerStalled(RuntimeError):
 
 def run(job: Job) -> Measurement:
     """Run the worker over the whole topic and check what it wrote."""
-    port = free_port()
-    more = {"VELOCITY_STREAM__HTTP_PORT": str(port)}
+    more: dict[str, str] = {}
     if job.feed.flavour == "avro":
         more["VELOCITY_INTAKE__SCHEMA_DIR"] = str(write_schema_dir(job.scratch / "schemas"))
     os.environ.update(environment(job, **more))
     settings = Settings()
-    with pipeline_topics(settings), stream_worker() as worker:
-        taken = _Followed(settings, worker, port, job)
+    with ExitStack() as stack:
+        stack.enter_context(pipeline_topics(settings))
+        taken = _Followed(settings, [stack.enter_context(_member(job, n)) for n in range(job.workers)], job)
         measured = taken.to_the_end()
-        if code := worker.wait(STOP_TIMEOUT_S):
-            raise WorkerStalled(f"the worker ended with exit code {code}")
+        if code := taken.exit_code():
+            raise WorkerStalled(f"a worker ended with exit code {code}")
         manifests = [decode(value, Manifest) for value in _values(settings, TopicRole.BATCHES)]
         _check(job, settings, manifests, taken.frontiers)
-        return measured
+        return structs.replace(measured, details={**measured.details, "files": len(manifests)})
 
 
 @contextmanager
-def stream_worker() -> Iterator["subprocess.Popen[bytes]"]:
-    """The process under test. Its log goes where this process's errors go."""
-    process = subprocess.Popen(COMMAND, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+def stream_worker(**more: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """The process under test, with further environment. Its log goes where this process's errors go."""
+    process = subprocess.Popen(COMMAND, stdin=subprocess.DEVNULL, stdout=sys.stderr, env={**os.environ, **more})
     try:
         yield process
     finally:
@@ -68,22 +72,46 @@ def stream_worker() -> Iterator["subprocess.Popen[bytes]"]:
             process.wait()
 
 
-class _Followed:
-    """Follows a worker from its first record to the commit of its last."""
+@dataclass(slots=True)
+class _Member:
+    """A worker of the group, and how many records it has taken."""
 
-    def __init__(self, settings: Settings, worker: "subprocess.Popen[bytes]", port: int, job: Job) -> None:
+    process: "subprocess.Popen[bytes]"
+    metrics: str
+    taken: int = 0
+
+
+@contextmanager
+def _member(job: Job, number: int) -> Iterator[_Member]:
+    port, state = free_port(), job.scratch / f"state-{number}"
+    more = {"VELOCITY_WORKER_ID": f"bench-{number}", "VELOCITY_STATE_DIR": str(state)}
+    with stream_worker(VELOCITY_STREAM__HTTP_PORT=str(port), **more) as process:
+        yield _Member(process, f"http://127.0.0.1:{port}/metrics")
+
+
+class _Followed:
+    """Follows workers from their first record to the commit of their last."""
+
+    def __init__(self, settings: Settings, workers: Sequence[_Member], job: Job) -> None:
         self.frontiers: dict[str, Frontier] = {}
-        self._worker, self._job = worker, job
-        self._metrics = f"http://127.0.0.1:{port}/metrics"
-        self._watch = Stopwatch(worker.pid, job.broker_pid)
+        self._workers, self._job = workers, job
+        self._watch = Stopwatch([worker.process.pid for worker in workers], job.broker_pid)
         self._consumer = consumer_of(settings)
-        self._taken, self._progress_at = 0, time.monotonic()
+        self._progress_at = time.monotonic()
+
+    def exit_code(self) -> int:
+        """The first that is not 0, once all have ended."""
+        return next(filter(None, [worker.process.wait(STOP_TIMEOUT_S) for worker in self._workers]), 0)
+
+    @property
+    def _taken(self) -> int:
+        return sum(worker.taken for worker in self._workers)
 
     def to_the_end(self) -> Measurement:
-        """Waits for the worker to commit the whole topic.
+        """Waits for the workers to commit the whole topic.
 
         Raises:
-            WorkerStalled: it ends before, or takes nothing for a minute.
+            WorkerStalled: one ends before, or they take nothing for a minute.
         """
         commits = 0
         while not self._watch.running:
@@ -92,21 +120,26 @@ class _Followed:
             self._look(0.1 if self._taken < self._job.feed.events else 0.01)
             commits += self._read_frontiers()
         self._consumer.close()
-        return self._watch.stop(self._job.feed.events, commits=commits)
+        shares = {f"taken_{number}": worker.taken for number, worker in enumerate(self._workers)}
+        return self._watch.stop(self._job.feed.events, commits=commits, **(shares if len(shares) > 1 else {}))
 
     def _look(self, pause_s: float) -> None:
         time.sleep(pause_s)
-        before, self._taken = self._taken, max(self._taken, _taken(self._metrics))
+        before = self._taken
+        for worker in self._workers:
+            worker.taken = max(worker.taken, _taken(worker.metrics))
         if self._taken and not self._watch.running:
             self._watch.start()
         if self._taken > before:
             self._progress_at = time.monotonic()
-            if self._taken == self._job.feed.events:
-                self._worker.send_signal(signal.SIGTERM)
+            if self._taken >= self._job.feed.events:
+                for worker in self._workers:
+                    worker.process.send_signal(signal.SIGTERM)
         self._watch.note_memory()
-        ended = self._worker.poll() is not None and self._taken < self._job.feed.events
+        codes = [worker.process.poll() for worker in self._workers]
+        ended = codes.count(None) < len(codes) and self._taken < self._job.feed.events
         if ended or time.monotonic() - self._progress_at > STALL_S:
-            raise WorkerStalled(f"after {self._taken} records; exit code {self._worker.poll()}")
+            raise WorkerStalled(f"after {self._taken} records; exit codes {codes}")
 
     def _committed(self) -> int:
         return sum(frontier.position for frontier in self.frontiers.values())
@@ -176,7 +209,7 @@ def _check(job: Job, settings: Settings, manifests: list[Manifest], frontiers: d
     Raises:
         WrongOutput
     """
-    files = [Path(settings.store.url) / manifest.path for manifest in manifests]
+    files = {Path(settings.store.url) / manifest.path: manifest.site_id for manifest in manifests}
     rows = check_files(files, job.feed, whole=False)
     announced = sum(manifest.record_count for manifest in manifests)
     still_open = sum(window.count for frontier in frontiers.values() for window in frontier.open_windows)

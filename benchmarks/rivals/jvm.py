@@ -112,7 +112,7 @@ def _program(command: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
 
 def _follow(program: "subprocess.Popen[bytes]", job: Job) -> tuple[Measurement, Totals]:
     assert program.stdout
-    watch = Stopwatch(program.pid, job.broker_pid)
+    watch = Stopwatch([program.pid], job.broker_pid)
     _wait_for(b"first", program, program.stdout)
     watch.start()
     windows, events, quantity = map(int, _wait_for(b"done", program, program.stdout))

@@ -89,10 +89,43 @@ def test_the_same_arguments_give_the_same_bytes(chunks: list[Chunk]) -> None:
     assert len({FEED.fingerprint, *(other.fingerprint for other in others)}) == 3
 
 
-def test_a_feed_of_nothing_is_refused() -> None:
-    """At least one event, SKU and partition."""
-    with pytest.raises(ValueError, match="at least one"):
-        BenchFeed(events=0)
+def test_the_fingerprint_of_the_usual_feed_does_not_change() -> None:
+    """Topics and batch files that were made of it are found again; sites and late lines make another feed."""
+    assert BenchFeed().fingerprint == "ac1e3db5"
+    assert len({BenchFeed(**more).fingerprint for more in ({}, {"sites": 2}, {"late_percent": 1})}) == 3
+
+
+def test_sites_share_the_lines_evenly() -> None:
+    """Each has its part of every partition, and nothing else of a line is another."""
+    feed = BenchFeed(events=20_000, sites=5)
+    chunk, usual = next(feed.chunks()), next(BenchFeed(events=20_000).chunks())
+    events = [json.loads(line) for line in chunk.lines.to_pylist()]
+    assert feed.site_ids == ["DC-01", "DC-02", "DC-03", "DC-04", "DC-05"]
+    for partition, numbers in enumerate(feed.site_numbers()):
+        assert [event["site_id"] for event in events[partition::4]] == [feed.site_ids[number] for number in numbers]
+        assert np.bincount(numbers) == pytest.approx(1_000, rel=0.15)
+    assert [event | {"site_id": "DC-01"} for event in events] == [json.loads(line) for line in usual.lines.to_pylist()]
+
+
+def test_as_many_lines_are_late_as_asked_for() -> None:
+    """By days, and they are lines like others."""
+    usual, late = (next(BenchFeed(events=20_000, late_percent=percent).chunks()) for percent in (0, 20))
+    behind = usual.event_times - late.event_times
+    assert set(behind.tolist()) == {0, LATE_BY_MS}
+    assert (behind > 0).mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_every_sku_of_two_million_has_a_name_of_its_own() -> None:
+    """Six digits would name only one million."""
+    events = [json.loads(line) for line in next(BenchFeed(skus=2_000_000).chunks()).lines.to_pylist()]
+    assert 1_000_000 < max(int(event["sku"].removeprefix("SKU-")) for event in events) < 2_000_000
+
+
+@pytest.mark.parametrize("nothing", [{"events": 0}, {"sites": 0}, {"late_percent": 100}])
+def test_a_feed_of_nothing_is_refused(nothing: dict[str, int]) -> None:
+    """At least one event, SKU, partition and site, and some that are in time."""
+    with pytest.raises(ValueError, match=r"at least one|0 to 99"):
+        BenchFeed(**nothing)
 
 
 def test_the_avro_flavour_is_the_same_events_under_our_schema() -> None:
