@@ -6,7 +6,7 @@ from batcher.manifests import Announced, Progress
 from batcher.publisher import Publisher
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class OwnedPartition:
     """`end` is where the log ended when the partition was taken over: it is ready once that has been taken.
 

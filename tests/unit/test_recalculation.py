@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from batcher.agenda import Agenda, now_ms
+from batcher.partition import OwnedPartition
 from batcher.publication import Publication
 from batcher.recalculation import Parts, Recalculation
 from batcher.sites import Site
@@ -20,13 +21,10 @@ HOUR = 3_600_000
 WINDOWS = SiteWindows(WindowSpec.parse("PT1H"), SiteZones({}))
 
 
-class Owned:
-    """A partition of the batches topic that was taken over and has caught up."""
-
-    number, ready, dropped = 0, True, False
-
-    def __init__(self) -> None:
-        self.baseline: dict[str, bytes] | None = {}
+def taken_over() -> OwnedPartition:
+    """A partition of the batches topic that has caught up. Nothing is published here: it needs no publisher."""
+    nothing: Any = None
+    return OwnedPartition(0, publisher=nothing, progress=nothing, end=0, baseline={}, ready=True)
 
 
 class World:
@@ -55,7 +53,7 @@ class World:
             ownership=SimpleNamespace(partitions={}), loader=loader, frontiers=frontiers, reference=reference
         )
         self.recalculation = Recalculation(bench, self.agenda, Parts(**vars(parts)))
-        self.owned = Owned()
+        self.owned = taken_over()
         ownership: Any = SimpleNamespace(partitions={0: self.owned})
         self.publication = Publication(bench, self.agenda, ownership, loader, self.recalculation)
 
