@@ -91,7 +91,7 @@ def test_a_recreated_source_topic_refuses_with_exit_3(world: PipelineWorld) -> N
     time.sleep(1)
     for future in client.create_topics([NewTopic(topic, 2, 1)]).values():
         future.result()
-    world.run("topics", "apply")
+    world.apply_topics()
     heir = world.start("stream", "w1")
     assert until(lambda: not heir.running, 30), heir.text
     assert heir.process.returncode == 3
