@@ -12,7 +12,8 @@ _QUIET = {
     "aiokafka": logging.CRITICAL,
     "faust": logging.WARNING,
     "mode": logging.ERROR,
-    "streams.fetch_lane": logging.WARNING,  # Faust's consumer service logs under the name of our class
+    "streams.app": logging.WARNING,  # Faust's services log under the names of our classes
+    "streams.fetch_lane": logging.WARNING,
     "aiohttp.access": logging.WARNING,
 }
 

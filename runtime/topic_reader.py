@@ -53,18 +53,19 @@ async def read_topic(
     """
     if ends is None:
         ends = await end_offsets(kafka, topic, isolation="read_uncommitted")
-    wanted = {TopicPartition(topic, partition): end for partition, end in ends.items()}
+    starts = starts or {}
+    wanted = {TopicPartition(topic, number): end for number, end in ends.items() if end > starts.get(number, 0)}
+    if not wanted:
+        return
     async with reading(kafka, isolation_level=isolation) as consumer:
         consumer.assign(list(wanted))
         await consumer.seek_to_beginning()
         for tp in wanted:
-            if starts and starts.get(tp.partition):
+            if starts.get(tp.partition):
                 consumer.seek(tp, starts[tp.partition])
-        while wanted:
+        # Looked at before a poll, too: one for what is not there would last its whole time.
+        while wanted := {tp: end for tp, end in wanted.items() if await consumer.position(tp) < end}:
             for tp, records in (await consumer.getmany(*wanted, timeout_ms=POLL_MS)).items():
                 kept = [record for record in records if record.offset < wanted[tp]]
                 if kept:
                     yield kept
-            for tp in list(wanted):
-                if await consumer.position(tp) >= wanted[tp]:
-                    del wanted[tp]

@@ -11,6 +11,7 @@ import faust
 import mode
 from aiokafka.helpers import create_ssl_context
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.tables import TableManager
 from faust.types import TP
 
 from runtime.settings import KafkaSettings, Settings
@@ -19,6 +20,16 @@ from streams.fetch_lane import FetchLane, RawFetches
 from streams.worker import StreamWorker
 
 MAX_BLOCKED_S = 86_400.0  # an agent under backpressure may hold a fetch this long; beyond it aiokafka leaves the group
+
+
+class NoTables(TableManager):
+    """Faust waits a second for tables to be declared, before it joins the group. Here there are none."""
+
+    async def on_start(self) -> None:
+        """Start at once."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
 
 
 def build_app(settings: Settings) -> faust.App:
@@ -42,6 +53,7 @@ def build_app(settings: Settings) -> faust.App:
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
+        TableManager=NoTables,
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,

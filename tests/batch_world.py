@@ -1,22 +1,19 @@
 """What a batch worker sees of the stream workers: batch files, manifests and frontier records, made to measure."""
 
 import json
-import os
 import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 from confluent_kafka import Producer
 from pipeline_world import PipelineWorld, WorkerProcess, until
 
-from runtime.settings import Settings, StoreSettings
+from runtime.settings import StoreSettings
 from runtime.store import BatchStore, open_store
-from runtime.topics import apply, plan_topics
 from schemas.codecs import encode
 from schemas.coefficients import Coefficient, decode_coefficient
 from schemas.records import BatchKind, ClosedBy, Counts, Frontier, Manifest, OpenWindow, Window
@@ -77,9 +74,7 @@ class BatchWorld:
     def __init__(self, world: PipelineWorld) -> None:
         self.world = world
         world.extra |= FAST_BATCH
-        with patch.dict(os.environ, world.environment, clear=True):
-            settings = Settings()
-        apply(settings, plan_topics(settings).differences)  # quicker than a process for it
+        world.apply_topics()
         self.store: BatchStore = open_store(StoreSettings(url=str(world.directory / "store")))
         self.sources = {source: SourcePartition() for source in Source}
         self._producer = Producer(

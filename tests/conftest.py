@@ -5,10 +5,21 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode() -> Iterator[None]:
+    """Processes under test share compiled modules, also where the environment asks for none: to compile them anew takes
+    longer than all else that a worker does at its start."""
+    with TemporaryDirectory(prefix="velocity-bytecode-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

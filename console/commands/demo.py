@@ -40,11 +40,11 @@ def demo(
       velocity demo
       velocity demo --keep
     """
-    from sandbox.kafka import EmbeddedKafka, KafkaInstallError, KafkaStartError
+    from sandbox.kafka import FAST_START_JVM, EmbeddedKafka, KafkaInstallError, KafkaStartError
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="velocity-demo-") as directory:
-        kafka = EmbeddedKafka(Path(directory) / "kafka", on_progress=_say_download)
+        kafka = EmbeddedKafka(Path(directory) / "kafka", jvm=FAST_START_JVM, on_progress=_say_download)
         try:
             kafka.start()
         except (KafkaInstallError, KafkaStartError) as error:

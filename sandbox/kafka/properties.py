@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 _HEAP = ("-Xms128m", "-Xmx512m")
 #: For measurements: the whole JIT and the collector that Kafka's own start script chooses.
 FULL_JVM = (*_HEAP, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
-#: For tests: starts a third faster, and stays slower.
+#: For what lives a minute, tests and the demo: starts a third faster, and stays slower.
 FAST_START_JVM = (*_HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 #: slf4j-simple writes to standard error, which is the broker's log file.

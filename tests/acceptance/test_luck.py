@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ def test_disorder_late_doubled_and_malformed_lines_change_nothing(
     world.close()
 
 
+def taken(world: PipelineWorld) -> int:
+    """How many offsets of the sources have been checkpointed."""
+    return sum(frontier.position for frontier in world.frontiers().values())
+
+
 @dataclass
 class Hazard:
     """Kills, pauses and replaces workers of one kind while the feed flows."""
@@ -127,6 +133,12 @@ class Hazard:
                 self.crashes += 1
                 self.start(*self.command_of(name))
 
+    def struck_or_done(self, sent: int) -> bool:
+        """Whether crash points have ended both; the stream worker passes no more once all that was sent is taken."""
+        if self.workers["b1"].running:
+            return False
+        return not self.workers["s1"].running or taken(self.world) >= sent
+
     @staticmethod
     def command_of(name: str) -> tuple[str, str]:
         """How the worker of this name is started."""
@@ -142,6 +154,7 @@ def test_workers_killed_at_every_named_point_and_at_random_change_nothing(
     points = itertools.zip_longest(STREAM_POINTS, BATCH_POINTS)
     feeds = {source: chunks(lines, 8) for source, lines in lines_of(feed, shuffled=True).items()}
     hazard.start("stream", "s2")
+    sent = 0
     for step in range(8):
         for source, parts in feeds.items():
             world.produce(source, parts[step])
@@ -149,7 +162,8 @@ def test_workers_killed_at_every_named_point_and_at_random_change_nothing(
         if stream_point:
             _replace(hazard, "s1", "stream", VELOCITY_CRASH_AT=stream_point)
             _replace(hazard, "b1", "batch", VELOCITY_CRASH_AT=str(batch_point))
-            until(lambda: not hazard.workers["s1"].running and not hazard.workers["b1"].running, 15)
+            sent += sum(len(parts[step]) for parts in feeds.values())
+            until(partial(hazard.struck_or_done, sent), 15)
             hazard.revive()
         else:
             time.sleep(hazard.rng.uniform(1, 3))
@@ -188,20 +202,22 @@ def test_any_number_of_workers_gives_the_same(make_world: Any, feed: GeneratedFe
     world = prepared(make_world, "many", feed)
     second = world.extra["VELOCITY_API__URL"].rpartition(":")[0] + ":0"
     feeds = {source: chunks(lines, 4) for source, lines in lines_of(feed, shuffled=True).items()}
-    world.start("batch", "b1")
-    workers = [world.start("stream", "s1")]
+    b1, s1 = world.start("batch", "b1"), world.start("stream", "s1")
+    joined = [s1, b1]
     for step in range(4):
         for source, parts in feeds.items():
             world.produce(source, parts[step])
         if step == 0:
-            workers += [world.start("stream", "s2"), world.start("batch", "b2", VELOCITY_API__URL=second)]
+            s2, b2 = world.start("stream", "s2"), world.start("batch", "b2", VELOCITY_API__URL=second)
+            joined += [s2, b2]
         elif step == 1:
-            workers.append(world.start("stream", "s3"))
+            joined.append(world.start("stream", "s3"))
         elif step == 2:
-            for worker in (workers[0], workers[2]):
-                assert until(lambda w=worker: "partition" in w.text, 60), worker.text
+            for worker in (s1, b2):
                 assert worker.terminate(within_s=20) == 0
-        time.sleep(3)
+                joined.remove(worker)
+        for worker in joined:
+            assert until(lambda w=worker: "partitions assigned" in w.text, 60), worker.text
     assert coefficients(world, feed) == undisturbed
     assert_clean(world)
     world.close()

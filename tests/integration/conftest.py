@@ -13,6 +13,6 @@ from sandbox.kafka import EmbeddedKafka
 def world(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> Iterator[PipelineWorld]:
     """Topics applied, nothing running yet; whatever the test starts ends with it."""
     world = PipelineWorld(broker.bootstrap_servers, topic_prefix.rstrip("."), tmp_path)
-    world.run("topics", "apply")
+    world.apply_topics()
     yield world
     world.close()

@@ -15,6 +15,9 @@ from pipeline_world import PipelineWorld, WorkerProcess, order_lines, until
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 from schemas.sources import Source
 
+#: Where a test has to wait until the group has forgotten a worker.
+SHORT_SESSION = {"VELOCITY_KAFKA__SESSION_TIMEOUT": "PT2S"}
+
 
 def admin(world: PipelineWorld) -> AdminClient:
     """An admin client of the world's broker."""
@@ -88,7 +91,7 @@ def test_a_recreated_source_topic_refuses_with_exit_3(world: PipelineWorld) -> N
     time.sleep(1)
     for future in client.create_topics([NewTopic(topic, 2, 1)]).values():
         future.result()
-    world.run("topics", "apply")
+    world.apply_topics()
     heir = world.start("stream", "w1")
     assert until(lambda: not heir.running, 30), heir.text
     assert heir.process.returncode == 3
@@ -123,6 +126,7 @@ def test_settings_that_cut_windows_take_effect_only_after_a_drain(world: Pipelin
 
 def test_expired_commits_are_recovered_from_the_frontier_topic(world: PipelineWorld) -> None:
     """Without the group's offsets the newest frontier record decides, and nothing is read into a batch twice."""
+    world.extra |= SHORT_SESSION
     world.produce(Source.ORDERS, order_lines(3000))
     worker = world.start("stream", "w1")
     settle(world, worker, 3000)
@@ -143,6 +147,7 @@ def test_expired_commits_are_recovered_from_the_frontier_topic(world: PipelineWo
 
 def test_offsets_committed_by_hand_are_refused(world: PipelineWorld) -> None:
     """A commit that no checkpoint made contradicts the frontier record: exit 3, and what to do."""
+    world.extra |= SHORT_SESSION
     world.produce(Source.ORDERS, order_lines(100), partition=0)
     worker = world.start("stream", "w1")
     settle(world, worker, 100)

@@ -96,6 +96,7 @@ def test_a_kill_at_any_step_of_a_checkpoint_loses_and_doubles_nothing(world: Pip
 
 def test_a_paused_worker_is_fenced_and_doubles_nothing(world: PipelineWorld) -> None:
     """SIGSTOP past the session, another takes over, SIGCONT: the zombie's transactions are refused."""
+    world.extra["VELOCITY_KAFKA__SESSION_TIMEOUT"] = "PT3S"
     world.produce(Source.ORDERS, order_lines(2000))
     zombie = world.start("stream", "zombie")
     assert until(lambda: positions(world) == 2000, 30), zombie.text
@@ -113,7 +114,7 @@ def test_a_paused_worker_is_fenced_and_doubles_nothing(world: PipelineWorld) -> 
 def test_workers_join_and_leave_while_events_flow(world: PipelineWorld) -> None:
     """Three workers come and go, by SIGTERM and SIGKILL, over twelve partitions of each source."""
     world.partitions = 12
-    world.run("topics", "apply")
+    world.apply_topics()
     workers = [world.start("stream", "w0")]
     for wave in range(6):
         for source in (Source.ORDERS,):
