@@ -24,6 +24,11 @@ class AsyncDatabase:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-write")
         self._readers = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="database-read")
 
+    @property
+    def direct(self) -> Database:
+        """The database itself, for calls that must not wait behind others. They block."""
+        return self._database
+
     async def write(self, work: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Await `work(database, …)`, after all that was asked for before."""
         return await self._run(self._writer, work, *args, **kwargs)

@@ -37,7 +37,8 @@ class Database:
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
         self._kept_instants = settings.batch.kept_instants
-        self._keys = KnownKeys(settings.batch.key_table_bytes)
+        self._keys = KnownKeys(settings.batch.keys_bytes)
+        self.memory_bytes = settings.batch.database_bytes
 
     @classmethod
     def open(cls, path: Path, settings: Settings, windows: SiteWindows) -> Self:
@@ -55,6 +56,23 @@ class Database:
     def interrupt(self) -> None:
         """Let whatever is running fail with `duckdb.InterruptException`."""
         self._file.interrupt()
+
+    # -- memory --------------------------------------------------------------------------------------------------------
+
+    def held_bytes(self) -> int:
+        """Memory of DuckDB's queries and transactions, in bytes."""
+        return self._file.held_bytes()
+
+    def set_memory_share(self, share: float) -> None:
+        """Let DuckDB hold this share of what the settings give it; its pages of the file are dropped beyond that."""
+        self._file.set_memory_limit(int(share * self.memory_bytes))
+
+    def shrink_keys(self) -> None:
+        """Let the table of known ids take half as much memory from now on."""
+        with self._file.writing():
+            self._keys.shrink()
+
+    # -- transactions --------------------------------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

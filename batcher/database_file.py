@@ -27,6 +27,7 @@ _DEFINITIONS = tuple(
     for name, query in load_queries(stem).items()
     if name.startswith("define_")
 )
+_HELD = load_queries("memory")["held_bytes"]
 
 
 class DatabaseRefused(Refusal):
@@ -68,6 +69,16 @@ class DatabaseFile:
         with self._lock:
             self._writer.close()
             self._connection.close()
+
+    def set_memory_limit(self, limit_bytes: int) -> None:
+        """Let DuckDB hold so much from now on; it drops pages of the file beyond that, and never what is in use."""
+        with self._connection.cursor() as cursor, suppress(duckdb.OutOfMemoryException):  # then more is in use
+            cursor.execute(f"SET memory_limit = '{limit_bytes}B'")
+
+    def held_bytes(self) -> int:
+        """Memory of queries and transactions: what DuckDB could not drop, as it could pages of its file."""
+        with self._connection.cursor() as cursor:
+            return int(_HELD.value(cursor))
 
     def interrupt(self) -> None:
         """Let whatever is running fail with `duckdb.InterruptException`."""
@@ -113,7 +124,7 @@ class DatabaseFile:
 def _config(settings: BatchSettings) -> dict[str, Any]:
     return {
         "TimeZone": "UTC",
-        "memory_limit": settings.memory_limit,
+        "memory_limit": f"{settings.database_bytes}B",
         "preserve_insertion_order": False,  # a query that an order matters to says so
         "autoinstall_known_extensions": False,
         "python_enable_replacements": False,  # a Python variable is never taken for a table

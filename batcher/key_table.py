@@ -50,7 +50,7 @@ class KeyTable:
     @staticmethod
     def capacity_within(size: int) -> int:
         """The largest capacity that takes up to `size` bytes, or that of the smallest table."""
-        return int(FILL * max(_SMALLEST, 1 << ((size // _SLOT_BYTES).bit_length() - 1)))
+        return int(FILL * max(_SMALLEST, 1 << max(0, (size // _SLOT_BYTES).bit_length() - 1)))
 
     def add(self, hashes: Hashes, batch_nos: Numbers) -> None:
         """Enter hashes, each with the number of its batch; both of shape (n,).

@@ -19,6 +19,7 @@ from batcher import metrics
 from batcher.database import Database
 from batcher.facts import InsertResult, Load
 from batcher.holds import Holds
+from batcher.memory import Memory
 from batcher.partition import OwnedPartition, Parcel
 from batcher.reading import UNLOADABLE, Slots, read_load
 from batcher.regulation import Regulator
@@ -43,9 +44,11 @@ class Loaded:
 class Loader:
     """Takes parcels and loads them. `on_loaded` hears of every transaction, on the event loop."""
 
-    def __init__(self, bench: Workbench, regulator: Regulator, on_loaded: Callable[[list[Loaded]], None]) -> None:
+    def __init__(
+        self, bench: Workbench, regulator: Regulator, memory: Memory, on_loaded: Callable[[list[Loaded]], None]
+    ) -> None:
         self.holds: Holds[Parcel] = Holds(bench.backoff_s)
-        self._bench, self._on_loaded = bench, on_loaded
+        self._bench, self._memory, self._on_loaded = bench, memory, on_loaded
         self._threads = ThreadPoolExecutor(bench.settings.batch.max_concurrency, thread_name_prefix="batch-read")
         self._slots = Slots(regulator.limit)
         self._queue: deque[Parcel] = deque()
@@ -116,10 +119,11 @@ class Loader:
                 await self._read.put((started, loads))
 
     async def _next_group(self) -> list[Parcel]:
-        """The next batches, up to `load_records` records; at least one."""
-        limit, group, records = self._bench.settings.batch.load_records, list[Parcel](), 0
+        """The next batches, up to `load_records` records or what memory allows; at least one, unless it was dropped."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self._queue) > 0)
+        limit, group, records = await self._memory.room(self._bench.settings.batch.load_records), list[Parcel](), 0
+        async with self._changed:
             while self._queue and (not group or records + self._queue[0].announced.manifest.record_count <= limit):
                 group.append(self._queue.popleft())
                 records += group[-1].announced.manifest.record_count

@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from batcher.regulation import Reason
 from schemas.sources import Source
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -45,6 +46,14 @@ DUE_SITES = Gauge("velocity_due_sites", "Sites that are due to be calculated")
 LIMIT = Gauge("velocity_read_concurrency_limit", "How many batch files may be read at once now")
 LOOP_LAG = Gauge("velocity_loop_lag_seconds", "By how much the event loop was late")
 MEMORY = Gauge("velocity_resident_memory_bytes", "Resident memory of the worker")
+MEMORY_LIMIT = Gauge("velocity_memory_limit_bytes", "How much resident memory the worker may have: batch.rss_limit")
+MEMORY_HOLDS = Gauge("velocity_memory_hold", "1 while no file is begun for want of memory")
+MEMORY_RELIEFS = Counter("velocity_memory_reliefs_total", "How often caches were dropped for want of memory")
+DATABASE_MEMORY = Gauge("velocity_database_memory_bytes", "Memory of DuckDB's queries and transactions")
+DATABASE_LIMIT = Gauge("velocity_database_memory_limit_bytes", "How much DuckDB may hold when memory is not short")
+LIMIT_CHANGES = Counter("velocity_batch_concurrency_changes_total", "How often the limit of readers moved", ["reason"])
+LIMIT_REASON = Gauge("velocity_batch_concurrency_reason", "1 for why the limit of readers moved last", ["reason"])
+STRAINED = Gauge("velocity_batch_strained", "1 while the worker is strained by it", ["reason"])
 
 
 def _begin_at_zero() -> None:
@@ -52,6 +61,8 @@ def _begin_at_zero() -> None:
     for source in Source:
         for metric in (FACTS, DUPLICATES, CONFLICTS):
             metric.labels(source.value)
+    for reason in Reason:
+        LIMIT_CHANGES.labels(reason)
 
 
 _begin_at_zero()

@@ -1,19 +1,18 @@
 """How the worker fares, twice a second: loop lag, memory and queue, and how many files may be read at once for it."""
 
 import asyncio
-import os
-import re
 import time
-from pathlib import Path
 
 import structlog
 
 from batcher import metrics
+from batcher.async_database import AsyncDatabase
+from batcher.headroom import RELIEVE
 from batcher.loading import Loader
+from batcher.memory import Memory
 from batcher.ownership import Ownership
-from batcher.regulation import Bounds, Regulator, Strain
+from batcher.regulation import Bounds, Reason, Regulator, Strain
 from runtime.health import Health
-from runtime.refusals import SettingsRefused
 from runtime.settings import BatchSettings
 
 log = structlog.get_logger(__name__)
@@ -21,11 +20,7 @@ log = structlog.get_logger(__name__)
 PULSE_S = 0.5
 BEAT_S = 30.0
 PROGRESS_S = 5.0
-#: Beside DuckDB's own limit: batches that are being read, and the interpreter.
-MEMORY_BESIDE_DATABASE = 1 << 30
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
-_STATM = Path("/proc/self/statm")
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+DATABASE_SHARE = 0.90  # of DuckDB's memory limit, beyond which it is strained: it writes to disk soon
 
 
 def bounds_of(settings: BatchSettings) -> Bounds:
@@ -33,46 +28,63 @@ def bounds_of(settings: BatchSettings) -> Bounds:
     return Bounds(
         settings.max_concurrency,
         settings.max_loop_lag.total_seconds(),
-        parse_bytes(settings.memory_limit) + MEMORY_BESIDE_DATABASE,
+        int(RELIEVE * settings.rss_limit_bytes),
+        int(DATABASE_SHARE * settings.database_bytes),
+        settings.min_concurrency,
     )
 
 
-def parse_bytes(text: str) -> int:
-    """A size as DuckDB writes it, such as `2GB` or `512 MiB`, in bytes.
-
-    Raises:
-        SettingsRefused: it is none.
-    """
-    found = _SIZE.fullmatch(text.strip())
-    if not found or found[2].upper() not in _UNITS:
-        raise SettingsRefused(f"VELOCITY_BATCH__MEMORY_LIMIT is {text!r}; it must be a size such as 2GB or 512MiB")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not say."""
-    try:
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
-
-
-async def keep_pulse(health: Health, regulator: Regulator, loader: Loader, ownership: Ownership) -> None:
+async def keep_pulse(
+    health: Health, regulator: Regulator, loader: Loader, ownership: Ownership, database: AsyncDatabase, memory: Memory
+) -> None:
     """Measure, regulate and report for ever."""
-    reported, progress = time.monotonic(), CatchUp()
+    reported, progress, held = time.monotonic(), CatchUp(), DatabaseMemory(database)
     while True:
         asked = time.monotonic()
         await asyncio.sleep(PULSE_S)
         now = time.monotonic()
-        strain = Strain(max(0.0, now - asked - PULSE_S), resident_bytes(), loader.queued)
-        await loader.resize(regulator.adjust(strain))
+        strain = Strain(max(0.0, now - asked - PULSE_S), memory.measure(), loader.queued, held.newest())
+        await regulate(regulator, loader, strain)
+        await memory.relieve()
         health.beat("loop", BEAT_S)
-        metrics.LOOP_LAG.set(strain.loop_lag_s)
-        metrics.MEMORY.set(strain.memory_bytes)
-        metrics.QUEUED.set(strain.queued)
         if now - reported >= PROGRESS_S:
             reported = now
             progress.report(sum(one.remaining for one in ownership.partitions.values() if not one.ready), now)
+
+
+async def regulate(regulator: Regulator, loader: Loader, strain: Strain) -> None:
+    """One beat: adjust the limit, and show what came of it."""
+    before = regulator.limit
+    limit = regulator.adjust(strain)
+    await loader.resize(limit)
+    metrics.LOOP_LAG.set(strain.loop_lag_s)
+    metrics.MEMORY.set(strain.memory_bytes)
+    metrics.DATABASE_MEMORY.set(strain.database_bytes)
+    metrics.QUEUED.set(strain.queued)
+    strained = regulator.strained_by(strain)
+    for reason in Reason:
+        metrics.LIMIT_REASON.labels(reason).set(reason is regulator.reason)
+        metrics.STRAINED.labels(reason).set(reason is strained)
+    if limit != before and regulator.reason is not None:
+        metrics.LIMIT_CHANGES.labels(regulator.reason).inc()
+        log.debug("files read at once", limit=limit, before=before, reason=regulator.reason.value)
+
+
+class DatabaseMemory:
+    """What DuckDB holds, asked for one at a time in a thread: an answer may take long, and the pulse does not wait."""
+
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
+        self._asking: asyncio.Task[int] | None = None
+        self._newest = 0
+
+    def newest(self) -> int:
+        """The newest answer, in bytes; asks again if none is due."""
+        if self._asking is None or self._asking.done():
+            if self._asking is not None and self._asking.exception() is None:
+                self._newest = self._asking.result()
+            self._asking = asyncio.create_task(asyncio.to_thread(self._database.direct.held_bytes))
+        return self._newest
 
 
 class CatchUp:

@@ -10,14 +10,17 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from batcher import metrics
 from batcher.agenda import Agenda
 from batcher.api import Api, build_app
 from batcher.async_database import AsyncDatabase
 from batcher.database import Database
 from batcher.frontiers import Frontiers
 from batcher.gauges import keep_gauges
+from batcher.headroom import Headroom
 from batcher.loading import Loader
 from batcher.membership import Membership
+from batcher.memory import Memory
 from batcher.owners import Owners
 from batcher.ownership import Ownership
 from batcher.publication import Publication
@@ -150,7 +153,9 @@ def _check(settings: Settings) -> int:
 async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     settings, health = bench.settings, bench.health
     agenda, regulator = Agenda(bench.windows), Regulator(bounds_of(settings.batch))
-    loader = Loader(bench, regulator, agenda.loaded)
+    metrics.DATABASE_LIMIT.set(settings.batch.database_bytes)
+    memory = Memory(Headroom(settings.batch.rss_limit_bytes), bench.database)
+    loader = Loader(bench, regulator, memory, agenda.loaded)
     ownership = Ownership(bench, loader, agenda.dropped)
     frontiers = Frontiers(bench, agenda.wake)
     reference = ReferenceFeed(bench, agenda.reference_changed)
@@ -163,7 +168,7 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     async with asyncio.TaskGroup() as tasks:
         for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):
             tasks.create_task(part.run(), name=type(part).__name__.lower())
-        tasks.create_task(keep_pulse(health, regulator, loader, ownership), name="pulse")
+        tasks.create_task(keep_pulse(health, regulator, loader, ownership, bench.database, memory), name="pulse")
         tasks.create_task(keep_gauges(bench), name="gauges")
         tasks.create_task(_tell_offsets(ownership, membership), name="offsets")
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from runtime.sizes import parse_bytes
 from schemas.sources import Source
 from schemas.topics import TOPICS, TopicRole, TopicSpec
 from schemas.windows import WindowSpec
@@ -37,8 +38,14 @@ def _window_spec(text: str) -> str:
     return text
 
 
+def _size(text: str) -> str:
+    parse_bytes(text)
+    return text
+
+
 Duration = Annotated[timedelta, AfterValidator(_positive)]
 Zone = Annotated[str, AfterValidator(_zone)]
+Size = Annotated[str, AfterValidator(_size)]  # as DuckDB writes it: 2GB, 512MiB
 
 
 class _Section(BaseModel):
@@ -148,18 +155,51 @@ class StreamSettings(_Section):
     http_port: int = Field(default=8081, ge=0, le=65535)
 
 
+LEAST_RSS = 256 << 20  # the program alone takes some 150 MiB
+BESIDE_DATABASE = 1 << 30  # batches that are being read, the table of known ids, and the program
+
+
 class BatchSettings(_Section):
     """How the batch worker loads, calculates and publishes."""
 
-    max_concurrency: int = Field(default=12, ge=1)
+    min_concurrency: int = Field(default=1, ge=1)
+    max_concurrency: int = Field(default=12, ge=1)  # files read at once; regulated between the two
     queue_size: int = Field(default=1_000, ge=1)
     load_records: int = Field(default=500_000, ge=1)  # facts that one DuckDB transaction takes at most
-    memory_limit: str = "2GB"
-    key_table_bytes: int = Field(default=512 << 20, ge=0)  # to find repeated ids: 6 to 12 a fact
+    memory_limit: Size = "2GB"  # DuckDB's own; half of rss_limit at most, where that is given
+    rss_limit: Size | None = None  # resident memory of the worker; memory_limit and 1 GiB unless given
+    key_table_bytes: int = Field(default=512 << 20, ge=0)  # to find repeated ids: 6 to 12 a fact; 1/8 of rss_limit at most
     threads: int | None = Field(default=None, ge=1)
     kept_instants: int = Field(default=168, ge=1)  # per site whose results stay, and as many that were asked for
     retry_backoff: Duration = timedelta(seconds=1)
     max_loop_lag: Duration = timedelta(milliseconds=250)
+
+    @model_validator(mode="after")
+    def _leave_something(self) -> Self:
+        if self.min_concurrency > self.max_concurrency:
+            raise ValueError(
+                f"min_concurrency is {self.min_concurrency} and max_concurrency {self.max_concurrency}: "
+                "raise the latter or lower the former"
+            )
+        if self.rss_limit is not None and parse_bytes(self.rss_limit) < LEAST_RSS:
+            raise ValueError(f"rss_limit is {self.rss_limit}: a worker needs 256MiB at least")
+        return self
+
+    @property
+    def rss_limit_bytes(self) -> int:
+        """How much resident memory a worker may take."""
+        return parse_bytes(self.rss_limit) if self.rss_limit else parse_bytes(self.memory_limit) + BESIDE_DATABASE
+
+    @property
+    def database_bytes(self) -> int:
+        """How much of it DuckDB may take."""
+        wanted = parse_bytes(self.memory_limit)
+        return min(wanted, self.rss_limit_bytes // 2) if self.rss_limit else wanted
+
+    @property
+    def keys_bytes(self) -> int:
+        """How much of it the table of known ids may take."""
+        return min(self.key_table_bytes, self.rss_limit_bytes // 8) if self.rss_limit else self.key_table_bytes
 
 
 class VelocitySettings(_Section):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import Producer
 from pipeline_world import PipelineWorld, WorkerProcess, until
 
@@ -129,16 +130,37 @@ class BatchWorld:
     def _send(self, topic: str, key: str, value: bytes, on_delivery: Any = None) -> None:
         self._producer.produce(self.world.topic(topic), value, key=key.encode(), on_delivery=on_delivery)
 
+    def backlog(self, files: int, rows_per_file: int) -> None:
+        """Announce files of orders of an hour each, all of site A and with ids of their own, and nothing else."""
+        state, form, count = self.sources[Source.ORDERS], BatchFormat(Source.ORDERS, "deflate"), rows_per_file
+        self._producer.begin_transaction()
+        for number in range(files):
+            start, first = NOON + number * HOUR, state.position
+            row = Order("", "", start).row(0)
+            columns = {name: pa.repeat(pa.scalar(row[name], form.rows_schema.field(name).type), count) for name in row}
+            columns["event_id"] = pa.array([f"event-{first + index:020d}" for index in range(count)])
+            columns["sku"] = pa.array([f"SKU-{index % 20_000:06d}" for index in range(count)])
+            columns["source_offset"] = pa.array(range(first, first + count))
+            rows = pa.table({name: columns[name] for name in form.rows_schema.names}, form.rows_schema)
+            self.announce(self._write_rows(Source.ORDERS, rows, "A", BatchKind.ON_TIME), state)
+        self._producer.commit_transaction(10)
+
     def _write(self, source: Source, orders: list[Order], kind: BatchKind) -> Manifest:
+        first = self.sources[source].position
+        rows = [order.row(first + index) for index, order in enumerate(orders)]
+        table = pa.Table.from_pylist(rows, BatchFormat(source, "deflate").rows_schema)
+        return self._write_rows(source, table, orders[0].site_id, kind)
+
+    def _write_rows(self, source: Source, rows: pa.Table, site_id: str, kind: BatchKind) -> Manifest:
         state = self.sources[source]
         form = BatchFormat(source, "deflate")
-        first, site_id = state.position, orders[0].site_id
-        rows = [order.row(first + index) for index, order in enumerate(orders)]
+        first = state.position
         state.position += len(rows)
-        starts = sorted({row["window_start"] for row in rows})
+        starts = sorted(rows.column("window_start").unique().to_pylist())
         windows = tuple(Window(start, start + HOUR) for start in starts)
+        times = pc.min_max(rows.column("event_time")).as_py()
         writer = BatchWriter(form, self.store, "test", source, 0, site_id, 10_000)
-        writer.add(pa.Table.from_pylist(rows, form.rows_schema))
+        writer.add(rows)
         window = windows[0] if kind is BatchKind.ON_TIME else None
         batch_id, stored = writer.finish(window, state.seq, first, state.position - 1)
         return Manifest(
@@ -152,8 +174,8 @@ class BatchWorld:
             record_count=len(rows),
             first_offset=first,
             last_offset=state.position - 1,
-            min_event_time=min(row["event_time"] for row in rows),
-            max_event_time=max(row["event_time"] for row in rows),
+            min_event_time=times["min"],
+            max_event_time=times["max"],
             path=stored.path,
             bytes=stored.bytes,
             sha256=stored.sha256,

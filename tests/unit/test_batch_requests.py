@@ -2,7 +2,6 @@
 
 import pytest
 
-from batcher.pulse import parse_bytes
 from batcher.requests import (
     MAX_SKUS,
     BadRequest,
@@ -16,6 +15,8 @@ from batcher.requests import (
 from batcher.window_list import list_windows
 from batcher.worker import host_and_port
 from runtime.refusals import SettingsRefused
+from runtime.settings import BatchSettings
+from runtime.sizes import parse_bytes
 from schemas.records import BatchKind, Window
 
 HOUR = 3_600_000
@@ -90,10 +91,32 @@ def test_sizes_are_read_as_duckdb_writes_them(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "2", "GB", "2 gigs"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    """Rather than taken for bytes."""
-    with pytest.raises(SettingsRefused, match="MEMORY_LIMIT"):
-        parse_bytes(text)
+@pytest.mark.parametrize("setting", ["memory_limit", "rss_limit"])
+def test_what_is_no_size_is_refused(setting: str, text: str) -> None:
+    """Rather than taken for bytes, and by the name of the setting."""
+    with pytest.raises(ValueError, match=setting):
+        BatchSettings.model_validate({setting: text})
+
+
+def test_a_limit_of_resident_memory_is_shared_out() -> None:
+    """Half of it is DuckDB's at most, an eighth the table's; without one both have what their settings say."""
+    assert (BatchSettings().rss_limit_bytes, BatchSettings().database_bytes) == (2 * 10**9 + (1 << 30), 2 * 10**9)
+    limited = BatchSettings(rss_limit="700MB")
+    assert (limited.rss_limit_bytes, limited.database_bytes, limited.keys_bytes) == (700e6, 350e6, 87_500_000)
+    assert BatchSettings(rss_limit="8GB").database_bytes == 2 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"rss_limit": "100MB"}, "rss_limit is 100MB: a worker needs 256MiB at least"),
+        ({"min_concurrency": 13}, "min_concurrency is 13 and max_concurrency 12"),
+    ],
+)
+def test_limits_that_leave_nothing_are_refused(settings: dict[str, object], complaint: str) -> None:
+    """At the start, by name."""
+    with pytest.raises(ValueError, match=complaint):
+        BatchSettings.model_validate(settings)
 
 
 def test_windows_are_listed_with_their_state_the_latest_first() -> None:

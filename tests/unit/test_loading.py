@@ -13,8 +13,10 @@ from msgspec import structs
 
 from batcher import loading
 from batcher.facts import BatchContradictsManifest, InsertResult, Load
+from batcher.headroom import Headroom
 from batcher.loading import Loaded, Loader
 from batcher.manifests import Announced, Progress
+from batcher.memory import Memory
 from batcher.partition import OwnedPartition, Parcel
 from batcher.regulation import Bounds, Regulator
 from batcher.traces import SiteTraces
@@ -64,7 +66,8 @@ async def test_whatever_is_wrong_with_a_batch_it_holds_its_site_alone(
         traces=SiteTraces(),
     )
     taken, news = list[Loaded](), asyncio.Event()
-    loader = Loader(bench, Regulator(Bounds(2, 1.0, 1 << 30)), lambda loaded: (taken.extend(loaded), news.set())[1])
+    regulator, memory = Regulator(Bounds(2, 1.0, 1 << 30)), Memory(Headroom(1 << 40), bench.database)
+    loader = Loader(bench, regulator, memory, lambda loaded: (taken.extend(loaded), news.set())[1])
     publisher: Any = None
     owned = OwnedPartition(0, publisher, Progress(0), 2, None)
     announced = [Announced(one.manifest, 0, one.offset) for one in loads]
