@@ -1,0 +1,213 @@
+"""A batch worker regulates itself: under a limit of memory, with a full queue, and while its event loop lags."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from batch_world import HOUR, NOON, BatchWorker, BatchWorld, Order
+from pipeline_world import PipelineWorld, until
+from prometheus_client import REGISTRY
+
+from batcher import feed, loading
+from batcher.api import Api
+from batcher.async_database import AsyncDatabase
+from batcher.database import Database
+from batcher.feed import Feed
+from batcher.headroom import Headroom
+from batcher.loading import Loaded, Loader
+from batcher.manifests import Progress
+from batcher.memory import Memory
+from batcher.metrics import LOAD_FAILURES
+from batcher.partition import OwnedPartition
+from batcher.pulse import bounds_of
+from batcher.reading import read_load
+from batcher.regulation import Regulator
+from batcher.workbench import Workbench
+from batcher.worker import _work
+from runtime.connections import partition_of
+from runtime.health import Health
+from runtime.settings import Settings
+from runtime.sites import site_windows
+from runtime.topic_reader import end_offsets
+from sandbox.kafka import EmbeddedKafka
+from sandbox.kafka.probe import free_port
+from schemas.sources import Source
+
+SITE = "A"
+HOME = partition_of(SITE, 2)
+MB = 10**6
+BACKLOG = 120
+
+
+@pytest.fixture
+def world(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> Iterator[BatchWorld]:
+    """Topics, a store, and nothing running yet."""
+    pipeline = PipelineWorld(broker.bootstrap_servers, topic_prefix.rstrip("."), tmp_path)
+    yield BatchWorld(pipeline)
+    pipeline.close()
+
+
+def hourly(hours: range) -> list[Order]:
+    """An order an hour, so that each is a batch of its own."""
+    return [Order(f"o{hour}", "SKU", NOON + hour * HOUR, site_id=SITE) for hour in hours]
+
+
+def settings_of(world: BatchWorld, **batch: Any) -> Settings:
+    """The settings of a worker of this world, in this process."""
+    more = {f"VELOCITY_BATCH__{name.upper()}": str(value) for name, value in batch.items()}
+    with patch.dict("os.environ", {**world.world.environment, **more}, clear=True):
+        return Settings(worker_id="here")
+
+
+async def eventually(claim: Callable[[], bool] | Callable[[], Awaitable[bool]], within_s: float = 20.0) -> float:
+    """Wait until a claim holds; how long it took, in seconds."""
+    began = time.monotonic()
+    while True:
+        held = claim()
+        if held if isinstance(held, bool) else await held:
+            return time.monotonic() - began
+        assert time.monotonic() - began < within_s, "it never came true"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(*work: Any) -> AsyncIterator[None]:
+    """Run coroutines beside a test; none may end before it."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+        assert not any(task.done() for task in tasks), [task.exception() for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def sample(name: str, **labels: str) -> float:
+    """A sample of this process; 0 where there is none."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def failures() -> float:
+    """How many attempts to load a batch have failed in this process, whatever the reason."""
+    return sum(one.value for one in LOAD_FAILURES.collect()[0].samples if one.name.endswith("_total"))
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def peak_bytes(worker: BatchWorker) -> int:
+    """The most resident memory that a process ever had, as the kernel counts it."""
+    status = Path(f"/proc/{worker.worker.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+def loaded_under(world: BatchWorld, name: str, facts: int, **environment: str) -> int:
+    """Let a worker take the backlog into a database of its own; its peak of resident memory."""
+    group = {"VELOCITY_KAFKA__BATCH_GROUP": f"{world.world.name}-{name}", "VELOCITY_BATCH__THREADS": "2"}
+    worker = world.start(name, free_port(), **group, **environment)
+
+    def taken() -> bool:
+        text = worker.ask("/metrics", accept="text/plain")[1]
+        found = re.search(rb'velocity_facts_loaded_total\{source="orders"\} (\S+)', text or b"")
+        return found is not None and float(found[1]) >= facts
+
+    assert until(taken, 60), worker.worker.text[-3000:]
+    metrics = worker.ask("/metrics", accept="text/plain")[1].decode()
+    assert "velocity_batch_load_failures_total{" not in metrics, "a batch could not be loaded"
+    assert "velocity_held_batches 0.0" in metrics
+    peak = peak_bytes(worker)
+    print(name, round(peak / MB), "MB", re.findall(r"velocity_(?:memory_reliefs|batch_concurrency_changes)_total.*", metrics))
+    assert worker.worker.terminate() == 0
+    return peak
+
+
+def test_a_worker_with_little_memory_takes_a_backlog_that_wants_more(world: BatchWorld) -> None:
+    """It wants more than the limit where there is none; under the limit it stays below, and nothing fails."""
+    world.backlog(files=48, rows_per_file=50_000)
+    limit = 700 * MB
+    assert loaded_under(world, "free", 2_400_000) > limit
+    assert loaded_under(world, "limited", 2_400_000, VELOCITY_BATCH__RSS_LIMIT="700MB") < limit
+
+
+# -- a full queue ------------------------------------------------------------------------------------------------------
+
+
+async def test_no_manifest_is_fetched_while_the_queue_is_full_and_none_is_lost(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position stands still while the log grows; once the loader goes on, every batch is loaded once."""
+    monkeypatch.setattr(feed, "FETCHED_AT_ONCE", 10)
+    settings = settings_of(world, queue_size=15)
+    windows = site_windows(settings)
+    database = AsyncDatabase(Database.open(world.world.directory / "here.duckdb", settings, windows))
+    bench = Workbench(settings, windows, world.store, database, Health(), 2, lambda: NOON)
+    taken, no_publisher = list[Loaded](), Any
+    regulator, memory = Regulator(bounds_of(settings.batch)), Memory(Headroom(1 << 40), database)
+    loader = Loader(bench, regulator, memory, taken.extend)
+    owned = OwnedPartition(HOME, no_publisher, Progress(0), 0, None)
+
+    async def end() -> int:
+        return (await end_offsets(settings.kafka, bench.batches_topic))[HOME]
+
+    try:
+        world.checkpoint(Source.ORDERS, NOON, hourly(range(60)))
+        async with running(Feed(bench, loader, owned).run()):
+            await eventually(lambda: loader.queued >= 15)
+            stood, lag = owned.progress.position, await end() - owned.progress.position
+            assert stood == loader.queued == 20
+            world.checkpoint(Source.ORDERS, NOON, hourly(range(60, 100)))
+            await asyncio.sleep(3 * feed.POLL_MS / 1000)
+            assert owned.progress.position == stood
+            assert await end() - stood > lag
+            async with running(loader.run()):
+                await eventually(lambda: len(taken) >= 100)
+                assert owned.progress.position == owned.progress.next_offset() == await end()
+                assert sorted(one.result.facts_new for one in taken) == [1] * 100
+    finally:
+        await database.close(5.0)
+
+
+# -- a late event loop -------------------------------------------------------------------------------------------------
+
+
+async def block_repeatedly(for_s: float) -> None:
+    """Hold up the event loop, again and again, as a callback that computes would."""
+    while True:
+        time.sleep(for_s)
+        await asyncio.sleep(0.01)
+
+
+async def test_while_the_loop_lags_fewer_files_are_read_at_once_and_then_more_again(
+    world: BatchWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It falls within two seconds, says why, and recovers by itself; the backlog is loaded and nothing fails."""
+    monkeypatch.setattr(loading, "read_load", lambda *of: (time.sleep(0.04), read_load(*of))[1])  # files queue
+    world.checkpoint(Source.ORDERS, NOON, hourly(range(BACKLOG)))
+    settings = settings_of(world, load_records=1)
+    before = sample("velocity_facts_loaded_total", source="orders")
+
+    failed = failures()
+
+    def limit() -> float:
+        return sample("velocity_read_concurrency_limit")
+
+    async with running(_work(settings, Health(), Api(), "127.0.0.1:1")):
+        await eventually(lambda: limit() >= 6)
+        async with running(block_repeatedly(0.4)):
+            fell_s = await eventually(lambda: limit() <= 3)
+            assert sample("velocity_batch_concurrency_reason", reason="loop_lag") == 1
+        await eventually(lambda: limit() >= 5)
+        assert fell_s < 2.0
+        assert sample("velocity_batch_concurrency_reason", reason="queue") == 1
+        assert sample("velocity_held_batches") == 0
+        await eventually(lambda: sample("velocity_facts_loaded_total", source="orders") == before + BACKLOG, 60)
+        assert failures() == failed
