@@ -80,9 +80,15 @@ _FIGURES: dict[Stage, tuple[tuple[str, str, bool], ...]] = {
         ("published", "velocity_coefficients_published_total", False),
         ("published/s", "velocity_coefficients_published_total", True),
         ("outbox", "velocity_outbox_records", False),
+        ("queued batches", "velocity_load_queue_depth", False),
+        ("readers at most", "velocity_read_concurrency_limit", False),
+        ("loop lag s", "velocity_loop_lag_seconds", False),
+        ("memory bytes", "velocity_resident_memory_bytes", False),
+        ("of at most", "velocity_memory_limit_bytes", False),
     ),
 }
 _PRESSURE = "velocity_backpressure_reasons"
+_MOVED_BY = "velocity_batch_concurrency_reason"
 
 
 def total(samples: Samples, metric: str, **labels: str) -> float | None:
@@ -130,6 +136,12 @@ def backpressure(now: Reading) -> str:
     return ", ".join(sorted(pressing)) or "none"
 
 
+def readers_moved_by(now: Reading) -> str:
+    """Why a batch worker's limit of readers moved last; `nothing` if it has not."""
+    moved_by = [dict(of)["reason"] for (name, of), value in now.samples.items() if name == _MOVED_BY and value]
+    return ", ".join(sorted(moved_by)) or "nothing"
+
+
 def table(before: Reading | None, now: Reading) -> Table:
     """A worker as a person reads it."""
     if now.error is not None:
@@ -139,6 +151,8 @@ def table(before: Reading | None, now: Reading) -> Table:
     whole = {name: shown(value) for name, value in figures(before, now).items()}
     if now.stage == "stream":
         whole["backpressure"] = backpressure(now)
+    else:
+        whole["readers moved by"] = readers_moved_by(now)
     return Table(now.stage, now.url, "ready" if now.ready else "NOT ready", now.reasons, columns, rows, whole)
 
 
@@ -150,6 +164,8 @@ def as_json(before: Reading | None, now: Reading) -> dict[str, object]:
     said |= {"ready": now.ready, "reasons": dict(now.reasons), "sources": by_source(before, now)}
     if now.stage == "stream":
         said["backpressure"] = backpressure(now)
+    else:
+        said["readers_moved_by"] = readers_moved_by(now)
     return said | {"figures": figures(before, now)}
 
 

@@ -246,6 +246,35 @@ _BATCH = Row(
             ),
         ),
         Panel(
+            "Why concurrency moved",
+            "Changes per minute of how many files may be read, by reason; what strains a worker now",
+            "short",
+            (
+                ("sum by (reason) (rate(velocity_batch_concurrency_changes_total[5m])) * 60", "{{reason}}"),
+                ("max by (reason) (velocity_batch_strained)", "strained by {{reason}}"),
+            ),
+        ),
+        Panel(
+            "Memory of the batch worker",
+            "Resident, what of it DuckDB's queries hold, and their limits",
+            "bytes",
+            (
+                ("max(velocity_resident_memory_bytes)", "resident"),
+                ("max(velocity_memory_limit_bytes)", "limit"),
+                ("max(velocity_database_memory_bytes)", "DuckDB"),
+                ("max(velocity_database_memory_limit_bytes)", "DuckDB's limit"),
+            ),
+        ),
+        Panel(
+            "Want of memory",
+            "1 while no file is begun; how often a minute caches are dropped",
+            "short",
+            (
+                ("max(velocity_memory_hold)", "hold"),
+                ("sum(rate(velocity_memory_reliefs_total[5m])) * 60", "reliefs"),
+            ),
+        ),
+        Panel(
             "Success of chunks",
             "Succeeded over attempted in the site's last publication; 1 when all is well",
             "percentunit",

@@ -149,3 +149,18 @@ def test_what_is_no_exposition_is_an_error() -> None:
     """Another server may listen there."""
     with pytest.raises(ValueError, match=r".+"):
         samples_of("<html>not metrics</html>")
+
+
+def test_a_batch_worker_says_how_many_files_it_reads_at_once_and_why() -> None:
+    """The limit, and what moved it last; nothing has moved that of a worker that has just begun."""
+    moved = "velocity_batch_concurrency_reason"
+    samples = {
+        ("velocity_read_concurrency_limit", frozenset[tuple[str, str]]()): 3.0,
+        (moved, frozenset({("reason", "queue")})): 0.0,
+        (moved, frozenset({("reason", "loop_lag")})): 1.0,
+    }
+    now = Reading("batch", "http://w:2", 1.0, samples, ready=True)
+    shown_now = table(None, now).figures
+    assert (shown_now["readers at most"], shown_now["readers moved by"]) == ("3", "loop_lag")
+    assert as_json(None, now)["readers_moved_by"] == "loop_lag"
+    assert as_json(None, Reading("batch", "http://w:2", 1.0))["readers_moved_by"] == "nothing"
