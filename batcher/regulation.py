@@ -4,12 +4,12 @@ Additive increase, multiplicative decrease, as TCP does it (Chiu and Jain: Analy
 Algorithms for Congestion Avoidance, 1989). A *beat* is one call of `adjust`.
 
 1. The limit stays between `min_concurrency` and `max_concurrency`.
-2. Strain halves it at once, and again each beat that it lasts: a late event loop, resident memory or DuckDB's own beyond
-   its bound. What was the limit when the strain began is the *ceiling* from then on.
+2. Strain halves it at once, and again each beat that it lasts: a late event loop, resident memory or DuckDB's own
+   beyond its bound. What was the limit when the strain began is the *ceiling* from then on.
 3. Without strain it grows by one a beat while more files wait than may be read.
-4. It stays below the ceiling until `CAUTION_BEATS` beats were calm: twice as many each time that strain comes back within
-   twice the caution, `MOST_CAUTION_BEATS` at most. So a steady load that bears k readers and not k + 1 makes it
-   fall at most 5 + n / 320 times in n beats, not once every k beats.
+4. It stays below the ceiling until `CAUTION_BEATS` beats were calm: twice as many each time that strain comes back
+   within twice the caution, `MOST_CAUTION_BEATS` at most. So a steady load that bears k readers and not k + 1 makes
+   it fall at most 5 + n / 320 times in n beats, not once every k beats.
 5. After `IDLE_BEATS` without a file that waits it sinks by one a beat to where it started: a rush begins gently.
 """
 

@@ -168,7 +168,7 @@ class BatchSettings(_Section):
     load_records: int = Field(default=500_000, ge=1)  # facts that one DuckDB transaction takes at most
     memory_limit: Size = "2GB"  # DuckDB's own; half of rss_limit at most, where that is given
     rss_limit: Size | None = None  # resident memory of the worker; memory_limit and 1 GiB unless given
-    key_table_bytes: int = Field(default=512 << 20, ge=0)  # to find repeated ids: 6 to 12 a fact; 1/8 of rss_limit at most
+    key_table_bytes: int = Field(default=512 << 20, ge=0)  # for repeated ids: 6 to 12 a fact; 1/8 of rss_limit at most
     threads: int | None = Field(default=None, ge=1)
     kept_instants: int = Field(default=168, ge=1)  # per site whose results stay, and as many that were asked for
     retry_backoff: Duration = timedelta(seconds=1)
