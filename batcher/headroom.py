@@ -5,14 +5,14 @@ Shares are of the limit of resident memory, `batch.rss_limit`:
 1. A group of batches has at most as many records as fit below `HOLD`, at `RECORD_BYTES` each; at least one batch.
 2. From `RELIEVE` on, what can be dropped is dropped: see `memory.py`.
 3. From `HOLD` on no file is begun until memory is below `RELIEVE` again; what is in hand is finished.
-4. A worker that holds for `PATIENCE_S` with nothing in hand takes one batch all the same: slowly is better than never.
+4. Each `PATIENCE_S` that it holds it begins one batch all the same: slowly is better than never.
 """
 
 from dataclasses import dataclass, field
 
 RELIEVE = 0.80
 HOLD = 0.90
-PATIENCE_S = 5.0
+PATIENCE_S = 1.0
 #: What a record takes while its group is read, waits and is inserted: its file, its columns, DuckDB's row groups, and
 #: the two other groups that are on their way at the same time. Measured: docs/performance.md.
 RECORD_BYTES = 1_500

@@ -48,8 +48,9 @@ class KnownKeys:
 
     def shrink(self) -> None:
         """Take half the memory from now on, down to that of the smallest table; facts without room are read instead."""
-        self._most = max(KeyTable.capacity_within(0), self._most // 2)
-        self._table, self._unlisted_from = None, _LAST_BATCH_NO
+        if self._most > (least := KeyTable.capacity_within(0)):
+            self._most = max(least, self._most // 2)
+            self._table, self._unlisted_from = None, _LAST_BATCH_NO
 
     def _check(self, connection: Connection, first: int, last: int, suspects: Hashes) -> None:
         with registered(connection, "suspects", pa.table({"key_hash": suspects})):

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _STATM = Path("/proc/self/statm")
 POLL_S = 0.1
 RELIEF_S = 2.0  # to drop things more often would find nothing
+KEYS_RELIEF_S = 30.0  # the table is made anew by reading all facts
 SHRUNK = 0.5  # of what DuckDB may hold, while memory is short
 LEISURE = 0.65  # of the limit, below which DuckDB gets all of it back
 
@@ -43,7 +44,7 @@ class Memory:
         self, headroom: Headroom, database: AsyncDatabase, measure: Callable[[], int] = resident_bytes
     ) -> None:
         self._headroom, self._database, self.measure = headroom, database, measure
-        self._relieved_at_s = float("-inf")
+        self._relieved_at_s = self._keys_shrunk_at_s = float("-inf")
         self._is_shrunk = False
         metrics.MEMORY_LIMIT.set(headroom.limit_bytes)
 
@@ -66,19 +67,24 @@ class Memory:
                 await asyncio.to_thread(self._database.direct.set_memory_share, 1.0)
         elif now_s - self._relieved_at_s >= RELIEF_S:
             self._relieved_at_s = now_s
-            await self._drop(memory_bytes)
+            await self._drop(now_s)
+            say = log.debug if self._is_shrunk else log.info  # once, until there is plenty
+            self._is_shrunk = True
+            say("memory is short", limit=self._headroom.limit_bytes, before=memory_bytes, caches_dropped=self.measure())
 
-    async def _drop(self, before: int) -> None:
+    async def _drop(self, now_s: float) -> None:
+        metrics.MEMORY_RELIEFS.inc()
         if not self._is_shrunk:
             await asyncio.to_thread(self._database.direct.set_memory_share, SHRUNK)
-            self._is_shrunk = True
         await asyncio.to_thread(_return_freed)
-        if self._headroom.held_since_s is not None and self._headroom.is_short(self.measure()):
+        if (
+            self._headroom.held_since_s is not None
+            and self._headroom.is_short(self.measure())
+            and now_s - self._keys_shrunk_at_s >= KEYS_RELIEF_S
+        ):
+            self._keys_shrunk_at_s = now_s
             await self._database.write(Database.shrink_keys)
             await asyncio.to_thread(_return_freed)
-        after = self.measure()
-        metrics.MEMORY_RELIEFS.inc()
-        log.info("memory is short", limit=self._headroom.limit_bytes, resident=before, after_dropping_caches=after)
 
 
 def _return_freed() -> None:

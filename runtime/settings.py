@@ -155,7 +155,7 @@ class StreamSettings(_Section):
     http_port: int = Field(default=8081, ge=0, le=65535)
 
 
-LEAST_RSS = 256 << 20  # the program alone takes some 150 MiB
+LEAST_RSS = 384 << 20  # the program and an empty database take some 250
 BESIDE_DATABASE = 1 << 30  # batches that are being read, the table of known ids, and the program
 
 
@@ -182,7 +182,7 @@ class BatchSettings(_Section):
                 "raise the latter or lower the former"
             )
         if self.rss_limit is not None and parse_bytes(self.rss_limit) < LEAST_RSS:
-            raise ValueError(f"rss_limit is {self.rss_limit}: a worker needs 256MiB at least")
+            raise ValueError(f"rss_limit is {self.rss_limit}: a worker needs 384MiB at least")
         return self
 
     @property

@@ -109,7 +109,7 @@ def test_a_limit_of_resident_memory_is_shared_out() -> None:
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"rss_limit": "100MB"}, "rss_limit is 100MB: a worker needs 256MiB at least"),
+        ({"rss_limit": "100MB"}, "rss_limit is 100MB: a worker needs 384MiB at least"),
         ({"min_concurrency": 13}, "min_concurrency is 13 and max_concurrency 12"),
     ],
 )
