@@ -41,6 +41,7 @@ class DatabaseFile:
         """Use `open`."""
         self._connection = connection
         self._writer = connection.cursor()
+        self._meter, self._metering = connection.cursor(), threading.Lock()
         self._at_work: set[Connection] = {self._writer}
         self._lock = threading.RLock()
         self._owner: int | None = None  # the thread whose transaction is open
@@ -66,19 +67,20 @@ class DatabaseFile:
 
     def close(self) -> None:
         """Wait for the transaction in hand, then close the file."""
-        with self._lock:
+        with self._lock, self._metering:
+            self._meter.close()
             self._writer.close()
             self._connection.close()
 
     def set_memory_limit(self, limit_bytes: int) -> None:
         """Let DuckDB hold so much from now on; it drops pages of the file beyond that, and never what is in use."""
-        with self._connection.cursor() as cursor, suppress(duckdb.OutOfMemoryException):  # then more is in use
-            cursor.execute(f"SET memory_limit = '{limit_bytes}B'")
+        with self._metering, suppress(duckdb.OutOfMemoryException):  # then more is in use
+            self._meter.execute(f"SET memory_limit = '{limit_bytes}B'")
 
     def held_bytes(self) -> int:
         """Memory of queries and transactions: what DuckDB could not drop, as it could pages of its file."""
-        with self._connection.cursor() as cursor:
-            return int(_HELD.value(cursor))
+        with self._metering:
+            return int(_HELD.value(self._meter))
 
     def interrupt(self) -> None:
         """Let whatever is running fail with `duckdb.InterruptException`."""
