@@ -84,11 +84,6 @@ def varint(value: int) -> bytes:
     return bytes((*groups, rest))
 
 
-def encode_records(columns: Sequence[Column], rows: pa.Table, constants: Mapping[str, int]) -> memoryview:
-    """The Avro encodings of all rows, one after another; see `record_column`."""
-    return _content(record_column(columns, rows, constants))
-
-
 def record_column(columns: Sequence[Column], rows: pa.Table, constants: Mapping[str, int]) -> pa.Array:
     """The Avro encoding of each row, as a column of binary.
 
@@ -167,8 +162,8 @@ def _as_column(run: Sequence[Glue]) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(cells)])
 
 
-def _content(column: pa.Array) -> memoryview:
-    """The bytes of all rows of a column of binary, without copying them."""
+def record_bytes(column: pa.Array) -> memoryview:
+    """The bytes of all rows of a column of binary, one after another, without copying them."""
     _, offsets, data = column.buffers()
     bounds = np.frombuffer(offsets, np.int32)[[column.offset, column.offset + len(column)]]
     return memoryview(data)[bounds[0] : bounds[1]]

@@ -16,11 +16,14 @@ from runtime.store import StoredFile
 from schemas.records import BatchKind, ClosedBy, Frontier, Manifest, Window
 from schemas.sources import Source
 from streams.batch_file import BatchFormat
-from streams.batch_writer import BatchWriter
+from streams.batch_writer import BatchWriter, add_each
 from streams.ledger import Entry
 from streams.open_windows import WindowBuffer, WindowKey
 from streams.snapshot import Snapshot
 from streams.windowing import WindowedRows
+
+SMALL_ROWS = 1_000
+WINDOWS_PER_PASS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,10 @@ class Checkpoint:
             StoreUnavailable: call again once the store is back.
         """
         done = {(manifest.kind, manifest.site_id, manifest.windows[0].start) for manifest in self.manifests}
-        for buffer in self.snapshot.closing:
-            if (BatchKind.ON_TIME, *buffer.key) not in done:
-                self.manifests.append(self._finish_window(buffer))
+        closing = [buffer for buffer in self.snapshot.closing if (BatchKind.ON_TIME, *buffer.key) not in done]
+        self._encode_small(closing)
+        for buffer in closing:
+            self.manifests.append(self._finish_window(buffer))
         corrected = {site for kind, site, _ in done if kind is BatchKind.CORRECTION}
         for site_id, parts in _by_site(self.snapshot.pending.corrections).items():
             if site_id not in corrected:
@@ -86,6 +90,15 @@ class Checkpoint:
             checkpoint_at=now,
         )
         return Entry(self.manifests, snapshot.pending.dead_letters, frontier)
+
+    def _encode_small(self, closing: list[WindowBuffer]) -> None:
+        """Encode what small windows hold in memory, many of them together: each pass over rows has its price."""
+        small = [buffer for buffer in closing if 0 < buffer.buffered_rows <= SMALL_ROWS]
+        for first in range(0, len(small), WINDOWS_PER_PASS):
+            together = small[first : first + WINDOWS_PER_PASS]
+            add_each([self.writers.of(buffer.key) for buffer in together], [buffer.rows() for buffer in together])
+            for buffer in together:
+                buffer.clear()
 
     def _finish_window(self, buffer: WindowBuffer) -> Manifest:
         writer = self.writers.of(buffer.key)

@@ -1,14 +1,17 @@
 """The transactions of one source partition: manifests, dead letters, frontier and offset commit, all or nothing."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import structs
 
-from runtime.connections import close_producer, transactional_producer
+from runtime.connections import close_producer, partition_of, transactional_producer
 from runtime.crash_points import crash_point
 from runtime.settings import Settings
 from schemas.codecs import encode
@@ -17,6 +20,7 @@ from schemas.records import CommitMetadata, Frontier, Manifest
 from schemas.topics import TopicRole
 
 CLOSE_S = 2.0
+BATCH_BYTES = 256 << 10  # uncompressed; a topic's limit for a record is a limit for a batch, too
 
 
 class CheckpointRefusedByBroker(Exception):
@@ -64,6 +68,7 @@ class Ledger:
             settings.kafka,
             f"{self._group}/{topic}/{partition}",
             compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
         )
 
     async def open(self) -> None:
@@ -98,7 +103,7 @@ class Ledger:
         return announced
 
     async def _send(self, entry: Entry) -> Announced:
-        letters = [await self._send_dead_letter(letter) for letter in entry.dead_letters]
+        letters = await self._send_dead_letters(entry.dead_letters)
         manifests = [await self._send_manifest(manifest) for manifest in entry.manifests]
         last = dict(entry.frontier.manifests)
         for sent in await asyncio.gather(*manifests):
@@ -123,9 +128,31 @@ class Ledger:
         topic = self._topics.name(TopicRole.BATCHES)
         return await self._producer.send(topic, encode(manifest), key=manifest.site_id.encode())
 
-    async def _send_dead_letter(self, letter: DeadLetter) -> asyncio.Future:
+    async def _send_dead_letters(self, letters: Sequence[DeadLetter]) -> list[asyncio.Future]:
+        """In batches that are filled here: sent one by one, each would cost ten times as much."""
+        if not letters:
+            return []
         topic = self._topics.name(TopicRole.DEAD_LETTERS)
-        return await self._producer.send(topic, letter.value, key=letter.id.encode(), headers=letter.to_headers())
+        partitions = len(await self._producer.partitions_for(topic))
+        placed: defaultdict[int, list[DeadLetter]] = defaultdict(list)
+        for letter in letters:
+            placed[partition_of(letter.id, partitions)].append(letter)
+        return [
+            await self._producer.send_batch(batch, topic, partition=partition)
+            for partition, theirs in placed.items()
+            for batch in self._batches(theirs)
+        ]
+
+    def _batches(self, letters: Iterable[DeadLetter]) -> Iterator[BatchBuilder]:
+        batch = self._producer.create_batch()
+        for letter in letters:
+            key, headers = letter.id.encode(), letter.to_headers()
+            if batch.append(timestamp=None, key=key, value=letter.value, headers=headers) is None:
+                yield batch  # full; an empty one takes a record of any size
+                batch = self._producer.create_batch()
+                batch.append(timestamp=None, key=key, value=letter.value, headers=headers)
+        batch.close()
+        yield batch
 
     async def _abort(self, cause: Exception) -> None:
         if _is_fence(cause):

@@ -108,3 +108,15 @@ def test_the_same_rows_are_the_same_bytes(codec: str, data: st.DataObject) -> No
     first, again = (BatchFormat(Source.RETURNS, codec) for _ in range(2))
     assert first.header(SYNC) == again.header(SYNC)
     assert first.block(table, 0, SYNC) == again.block(pa.concat_tables(chunks).combine_chunks(), 0, SYNC)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_blocks_that_are_encoded_together_are_those_encoded_alone(codec: str, data: st.DataObject) -> None:
+    """A checkpoint encodes many small windows in one pass: each file has the bytes that it would have had."""
+    form = BatchFormat(Source.ORDERS, codec)
+    several = data.draw(st.lists(tables(Source.ORDERS, longs), min_size=1, max_size=5))
+    syncs = [bytes((number,)) * len(SYNC) for number in range(len(several))]
+    alone = [form.block(table, 3, sync) for table, sync in zip(several, syncs, strict=True)]
+    assert form.blocks(several, 3, syncs) == alone

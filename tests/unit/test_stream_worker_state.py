@@ -168,7 +168,7 @@ async def test_rows_that_cannot_be_encoded_are_never_announced_without(
     world = WorkerWorld(tmp_path)
     await world.take(orders(100))
     form = world.bench.formats[world.owned.identity.source]
-    monkeypatch.setattr(type(form), "block", _out_of_memory)
+    monkeypatch.setattr(type(form), "blocks", _out_of_memory)
     world.owned.state.drain_to(NOON_MS, "d1")
     await world.ticked()
     monkeypatch.undo()
@@ -183,7 +183,7 @@ async def test_rows_lost_on_their_way_to_the_temporary_file_lose_the_partition(
     """A spill that fails has taken rows that are in no file: the partition is read again, not checkpointed."""
     world = WorkerWorld(tmp_path, chunk_records=5_000)
     form = world.bench.formats[world.owned.identity.source]
-    monkeypatch.setattr(type(form), "block", _out_of_memory)
+    monkeypatch.setattr(type(form), "blocks", _out_of_memory)
     await world.take(orders(6_000))
     assert world.owned._spilling is not None
     await world.owned._spilling
