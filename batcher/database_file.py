@@ -37,9 +37,9 @@ class DatabaseRefused(Refusal):
 class DatabaseFile:
     """An open file."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, memory_bytes: int) -> None:
         """Use `open`."""
-        self._connection = connection
+        self._connection, self._memory_bytes = connection, memory_bytes
         self._writer = connection.cursor()
         self._meter, self._metering = connection.cursor(), threading.Lock()
         self._at_work: set[Connection] = {self._writer}
@@ -63,7 +63,7 @@ class DatabaseFile:
         except BaseException:
             connection.close()
             raise
-        return cls(connection)
+        return cls(connection, settings.database_bytes)
 
     def close(self) -> None:
         """Wait for the transaction in hand, then close the file."""
@@ -80,7 +80,10 @@ class DatabaseFile:
     def held_bytes(self) -> int:
         """Memory of queries and transactions: what DuckDB could not drop, as it could pages of its file."""
         with self._metering:
-            return int(_HELD.value(self._meter))
+            try:
+                return int(_HELD.value(self._meter))
+            except duckdb.OutOfMemoryException:  # so full that there is no room for the answer
+                return self._memory_bytes
 
     def interrupt(self) -> None:
         """Let whatever is running fail with `duckdb.InterruptException`."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -14,6 +16,8 @@ from batcher.ownership import Ownership
 from batcher.regulation import Bounds, Reason, Regulator, Strain
 from runtime.health import Health
 from runtime.settings import BatchSettings
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +42,15 @@ async def keep_pulse(
     health: Health, regulator: Regulator, loader: Loader, ownership: Ownership, database: AsyncDatabase, memory: Memory
 ) -> None:
     """Measure, regulate and report for ever."""
-    reported, progress, held = time.monotonic(), CatchUp(), DatabaseMemory(database)
+    reported, progress = time.monotonic(), CatchUp()
+    held, relief = Beside(lambda: asyncio.to_thread(database.direct.held_bytes), 0), Beside(memory.relieve, None)
     while True:
         asked = time.monotonic()
         await asyncio.sleep(PULSE_S)
         now = time.monotonic()
-        strain = Strain(max(0.0, now - asked - PULSE_S), memory.measure(), loader.queued, held.newest())
+        strain = Strain(max(0.0, now - asked - PULSE_S), memory.measure(), loader.queued, held.beat())
         await regulate(regulator, loader, strain)
-        await memory.relieve()
+        relief.beat()
         health.beat("loop", BEAT_S)
         if now - reported >= PROGRESS_S:
             reported = now
@@ -70,20 +75,19 @@ async def regulate(regulator: Regulator, loader: Loader, strain: Strain) -> None
         log.debug("files read at once", limit=limit, before=before, reason=regulator.reason.value)
 
 
-class DatabaseMemory:
-    """What DuckDB holds, asked for one at a time in a thread: an answer may take long, and the pulse does not wait."""
+class Beside(Generic[T]):
+    """Work beside the pulse, one call at a time: an answer may take long, and the pulse does not wait for it."""
 
-    def __init__(self, database: AsyncDatabase) -> None:
-        self._database = database
-        self._asking: asyncio.Task[int] | None = None
-        self._newest = 0
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]], first: T) -> None:
+        self._call, self._newest = call, first
+        self._task: asyncio.Task[T] | None = None
 
-    def newest(self) -> int:
-        """The newest answer, in bytes; asks again if none is due."""
-        if self._asking is None or self._asking.done():
-            if self._asking is not None and self._asking.exception() is None:
-                self._newest = self._asking.result()
-            self._asking = asyncio.create_task(asyncio.to_thread(self._database.direct.held_bytes))
+    def beat(self) -> T:
+        """The newest answer, `first` before there is one; calls again unless an answer is due. A failure is raised."""
+        if self._task is None or self._task.done():
+            if self._task is not None:
+                self._newest = self._task.result()
+            self._task = asyncio.create_task(self._call())
         return self._newest
 
 

@@ -12,7 +12,7 @@ from batcher.database import Database
 from batcher.headroom import Headroom
 from batcher.known_keys import KnownKeys
 from batcher.memory import Memory, resident_bytes
-from batcher.pulse import DatabaseMemory
+from batcher.pulse import Beside
 from schemas.sources import Source
 
 T = "2011-05-01T10:00:00Z"
@@ -77,15 +77,30 @@ async def test_nothing_is_begun_before_memory_is_free_again(
     assert await database.write(insert, "F") == 1
 
 
-async def test_what_duckdb_holds_is_measured_beside_the_pulse(database: AsyncDatabase) -> None:
-    """Nothing at first; then the newest answer that came."""
-    held = DatabaseMemory(database)
-    assert held.newest() == 0
-    for _ in range(200):
-        await asyncio.sleep(0.005)
-        if held.newest():
-            break
-    assert 0 <= held.newest() < GB
+async def test_the_pulse_does_not_wait_for_what_goes_on_beside_it() -> None:
+    """It has the newest answer, one call is under way at a time, and a failure is not lost."""
+    gate, answers = asyncio.Event(), [7, 8]
+
+    async def call() -> int:
+        await gate.wait()
+        return answers.pop(0)
+
+    beside = Beside(call, 0)
+    assert [beside.beat(), beside.beat()] == [0, 0]
+    gate.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert beside.beat() == 7
+    await asyncio.sleep(0)
+    assert beside.beat() == 8
+    await asyncio.sleep(0)
+    with pytest.raises(IndexError):
+        beside.beat()
+
+
+async def test_what_duckdb_holds_is_known_beside_its_work(database: AsyncDatabase) -> None:
+    """Little, for an empty file."""
+    assert 0 <= await asyncio.to_thread(database.direct.held_bytes) < GB // 10
 
 
 def test_resident_memory_is_that_of_this_process() -> None:
