@@ -22,6 +22,8 @@ from schemas.records import Manifest, Window
 from schemas.reference import ReferenceRecord
 from schemas.windows import SiteWindows
 
+LEAST_BYTES = 128 << 20  # of memory, for the row groups of a transaction
+
 T = TypeVar("T")
 
 
@@ -38,7 +40,7 @@ class Database:
         self._calculator = Calculator(windows, settings.velocity)
         self._kept_instants = settings.batch.kept_instants
         self._keys = KnownKeys(settings.batch.keys_bytes)
-        self.memory_bytes = settings.batch.database_bytes
+        self._memory_bytes = settings.batch.database_bytes
 
     @classmethod
     def open(cls, path: Path, settings: Settings, windows: SiteWindows) -> Self:
@@ -64,8 +66,11 @@ class Database:
         return self._file.held_bytes()
 
     def set_memory_share(self, share: float) -> None:
-        """Let DuckDB hold this share of what the settings give it; its pages of the file are dropped beyond that."""
-        self._file.set_memory_limit(int(share * self.memory_bytes))
+        """Let DuckDB hold this share of what the settings give it, or the least that a transaction does with.
+
+        Its pages of the file are dropped beyond that.
+        """
+        self._file.set_memory_limit(max(int(share * self._memory_bytes), min(self._memory_bytes, LEAST_BYTES)))
 
     def shrink_keys(self) -> None:
         """Let the table of known ids take half as much memory from now on."""

@@ -29,13 +29,18 @@ class Headroom:
         if self.limit_bytes < 1:
             raise ValueError("a limit of memory must leave some")
 
-    def records(self, memory_bytes: int, most: int, now_s: float) -> int | None:
-        """How many records the next group may have, up to `most`; 1 is one batch, None is not to begin yet."""
+    def look(self, memory_bytes: int, now_s: float) -> bool:
+        """Whether to hold, with so much memory in use."""
         share = memory_bytes / self.limit_bytes
         if self.held_since_s is None and share >= HOLD:
             self.held_since_s = now_s
         elif self.held_since_s is not None and share < RELIEVE:
             self.held_since_s = None
+        return self.held_since_s is not None
+
+    def records(self, memory_bytes: int, most: int, now_s: float) -> int | None:
+        """How many records the next group may have, up to `most`; 1 is one batch, None is not to begin yet."""
+        self.look(memory_bytes, now_s)
         if self.held_since_s is None:
             return max(1, min(most, int((HOLD * self.limit_bytes - memory_bytes) / RECORD_BYTES)))
         if now_s - self.held_since_s < PATIENCE_S:

@@ -52,7 +52,6 @@ class Memory:
         """Wait until a group of batches may be begun; how many records it may have, up to `most`. 1 is one batch."""
         while True:
             records = self._headroom.records(self.measure(), most, time.monotonic())
-            metrics.MEMORY_HOLDS.set(self._headroom.held_since_s is not None)
             if records is not None:
                 return records
             await self.relieve()
@@ -61,6 +60,7 @@ class Memory:
     async def relieve(self) -> None:
         """Drop what can be dropped, if memory is short; give DuckDB its share back once there is plenty."""
         memory_bytes, now_s = self.measure(), time.monotonic()
+        metrics.MEMORY_HOLDS.set(self._headroom.look(memory_bytes, now_s))
         if not self._headroom.is_short(memory_bytes):
             if self._is_shrunk and memory_bytes < LEISURE * self._headroom.limit_bytes:
                 self._is_shrunk = False

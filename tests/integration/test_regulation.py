@@ -120,7 +120,7 @@ def loaded_under(world: BatchWorld, name: str, facts: int, **environment: str) -
         found = re.search(rb'velocity_facts_loaded_total\{source="orders"\} (\S+)', text or b"")
         return found is not None and float(found[1]) >= facts
 
-    assert until(taken, 60), worker.worker.text[-3000:]
+    assert until(taken, 120), worker.worker.text[-3000:]
     metrics = worker.ask("/metrics", accept="text/plain")[1].decode()
     assert "velocity_batch_load_failures_total{" not in metrics, "a batch could not be loaded"
     assert "velocity_held_batches 0.0" in metrics
@@ -194,9 +194,9 @@ async def test_while_the_loop_lags_fewer_files_are_read_at_once_and_then_more_ag
     world: BatchWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It falls within two seconds, says why, and recovers by itself; the backlog is loaded and nothing fails."""
-    monkeypatch.setattr(loading, "read_load", lambda *of: (time.sleep(0.04), read_load(*of))[1])  # files queue
+    monkeypatch.setattr(loading, "read_load", lambda *of: (time.sleep(0.05), read_load(*of))[1])  # files queue
     world.checkpoint(Source.ORDERS, NOON, hourly(range(BACKLOG)))
-    settings = settings_of(world, load_records=1)
+    settings = settings_of(world, load_records=1, max_loop_lag="PT0.4S")
     before = sample("velocity_facts_loaded_total", source="orders")
 
     failed = failures()
@@ -206,7 +206,7 @@ async def test_while_the_loop_lags_fewer_files_are_read_at_once_and_then_more_ag
 
     async with running(_work(settings, Health(), Api(), "127.0.0.1:1")):
         await eventually(lambda: limit() >= 6)
-        async with running(block_repeatedly(0.4)):
+        async with running(block_repeatedly(0.6)):
             fell_s = await eventually(lambda: limit() <= 3)
             assert sample("velocity_batch_concurrency_reason", reason="loop_lag") == 1
         await eventually(lambda: limit() >= 5)
