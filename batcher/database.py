@@ -59,25 +59,18 @@ class Database:
         """Let whatever is running fail with `duckdb.InterruptException`."""
         self._file.interrupt()
 
-    # -- memory --------------------------------------------------------------------------------------------------------
-
     def held_bytes(self) -> int:
         """Memory of DuckDB's queries and transactions, in bytes."""
         return self._file.held_bytes()
 
     def set_memory_share(self, share: float) -> None:
-        """Let DuckDB hold this share of what the settings give it, or the least that a transaction does with.
-
-        Its pages of the file are dropped beyond that.
-        """
+        """Let DuckDB hold this share of what the settings give it, but no less than a transaction does with."""
         self._file.set_memory_limit(max(int(share * self._memory_bytes), min(self._memory_bytes, LEAST_BYTES)))
 
     def shrink_keys(self) -> None:
         """Let the table of known ids take half as much memory from now on."""
         with self._file.writing():
             self._keys.shrink()
-
-    # -- transactions --------------------------------------------------------------------------------------------------
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
