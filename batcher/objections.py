@@ -16,6 +16,25 @@ class NotReady(Exception):
     """Nobody can say yet; asking again later helps."""
 
 
+class Busy(Exception):
+    """So many requests wait that another would only make it worse."""
+
+    def __init__(self, inside: int, retry_after_s: int) -> None:
+        super().__init__(f"{inside} requests are being computed or wait; come back in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class TooLate(Exception):
+    """The answer was not there in time."""
+
+    def __init__(self, deadline_s: float, retry_after_s: int) -> None:
+        super().__init__(
+            f"not computed within {deadline_s:g} s (VELOCITY_API__COMPUTE_DEADLINE): ask for fewer SKUs at a time, "
+            f"or come back in {retry_after_s} s"
+        )
+        self.retry_after_s = retry_after_s
+
+
 class NotFound(Exception):
     """There is no such thing here."""
 

@@ -130,6 +130,7 @@ def test_the_api_answers_and_refuses_as_it_says(world: BatchWorld, port: Callabl
         400: [
             worker.compute(),
             worker.ask("/api/v1/velocity/compute", {"skus": "SKU-1"}),
+            worker.compute("x" * 257),
             worker.compute("SKU-1", window="rolling_9d"),
             worker.compute("SKU-1", as_of="yesterday"),
             worker.compute("SKU-1", site="A"),
@@ -141,7 +142,7 @@ def test_the_api_answers_and_refuses_as_it_says(world: BatchWorld, port: Callabl
             worker.ask("/api/v1/nothing"),
         ],
         409: [worker.ask("/api/v1/recalc", {"as_of": "2026-03-28T15:00:01Z"})],
-        413: [worker.compute("x" * (2 << 20))],
+        413: [worker.compute("x" * (8 << 20))],
     }
     for wanted, answers in refusals.items():
         for status, body in answers:

@@ -61,7 +61,8 @@ class Town:
         )
         recalculation: Any = SimpleNamespace(settle=self._nothing)
         owners: Any = SimpleNamespace(members=self._members)
-        self.service = Service(bench, self.agenda, parts, recalculation, owners, HERE)
+        desk: Any = None  # nothing is computed here
+        self.service = Service(bench, self.agenda, parts, recalculation, owners, desk, HERE)
 
     def own(self, number: int, *, ready: bool) -> None:
         """A partition is ours, and its log is empty."""
