@@ -1,8 +1,8 @@
 -- Answers of the compute API, written as JSON here, off the event loop and without a Python object per value.
 
 -- name: results_of
--- One JSON object per row of `asked` (place, sku, key), in the order of `place`: the columns of `{results}`, with the
--- SKU as it was asked for. Decimals keep their places.
+-- One JSON object per row of `asked` (place, sku, key), in the order of `place`: the columns of the results that the query
+-- in braces finds, with the SKU as it was asked for. Decimals keep their places.
 WITH found AS ({results}),
 known AS (SELECT sku AS key, found AS columns FROM found)
 SELECT string_agg(
