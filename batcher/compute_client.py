@@ -6,7 +6,7 @@ is waited for.
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
@@ -29,8 +29,8 @@ class Patience:
     """For how long and how often a chunk is tried; `outage_s` is how long a host may be away before chunks are given up
     without being tried."""
 
-    retries: RetryRules = RetryRules()
-    circuit: CircuitRules = CircuitRules()
+    retries: RetryRules = field(default_factory=RetryRules)
+    circuit: CircuitRules = field(default_factory=CircuitRules)
     outage_s: float = 300.0
 
 

@@ -14,7 +14,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +119,7 @@ class VelocityBatchProcessor:
                     log.warning("asking for all chunks again", reason=str(error))
                     data_set.begin_again(self._batch_size)
 
-    async def stream_dataset(self, skus: Iterable[str]) -> AsyncIterator[Row]:
+    async def stream_dataset(self, skus: Iterable[str]) -> AsyncGenerator[Row, None]:
         """The rows of `process_full_dataset` one after another, without keeping those that were given away.
 
         Raises:
@@ -132,7 +132,7 @@ class VelocityBatchProcessor:
                     for row in rows:
                         yield row
 
-    async def _chunks(self, data_set: DataSet, skus: Iterable[str]) -> AsyncIterator[list[Row]]:
+    async def _chunks(self, data_set: DataSet, skus: Iterable[str]) -> AsyncGenerator[list[Row], None]:
         """The rows of each chunk, in order."""
         begun = deque[asyncio.Task[list[Row]]]()
         try:

@@ -180,9 +180,7 @@ class Service:
         """All results of a run."""
         return await self._bench.database.read(Database.results, run.site_id, run.as_of_ms, run.horizon)
 
-    async def compute(
-        self, site: Site, as_of_ms: int | None, horizon: str, skus: Sequence[str]
-    ) -> tuple[Run, str]:
+    async def compute(self, site: Site, as_of_ms: int | None, horizon: str, skus: Sequence[str]) -> tuple[Run, str]:
         """The run that `run` finds, and its results of some SKUs: see `answers.results_of`.
 
         Raises:

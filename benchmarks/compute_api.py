@@ -29,16 +29,16 @@ CONCURRENCY = 12
 
 _RUN = """
 INSERT INTO runs BY NAME SELECT
-    'bench' AS run_id, $site AS site_id, 'rolling_30d' AS horizon, $as_of_ms AS as_of_ms, 0 AS start_ms, 'bench' AS trigger,
-    0 AS calculated_at_ms, '' AS dataset_hash, '' AS reference_hash, 1 AS complete_windows, 1 AS windows, $known AS skus,
-    true AS current;
+    'bench' AS run_id, $site AS site_id, 'rolling_30d' AS horizon, $as_of_ms AS as_of_ms, 0 AS start_ms,
+    'bench' AS trigger, 0 AS calculated_at_ms, '' AS dataset_hash, '' AS reference_hash,
+    1 AS complete_windows, 1 AS windows, $known AS skus, true AS current;
 INSERT INTO results BY NAME SELECT
-    $site AS site_id, format('SKU-{:07d}', i) AS sku, 'rolling_30d' AS horizon, $as_of_ms AS as_of_ms, i % 97 AS order_lines,
-    (i % 1000) / 8 AS units_ordered, (i % 10) / 8 AS units_returned, (i % 1000) / 8 - (i % 10) / 8 AS net_units,
-    (i % 97) / 30 AS lines_per_day, (i % 1000) / 240 AS units_per_day, (i % 97) * 1.01 AS normalized_lines,
-    (i % 97) * 1.01 / 30 AS velocity_coefficient, 'B' AS abc_class, (i % 7) / 3 AS demand_cv, 'Y' AS xyz_class,
-    0 AS variance_units, 0.98 AS inventory_accuracy, $as_of_ms - i * 60000 AS first_seen_ms, false AS provisional,
-    1 AS coverage, 'bench' AS run_id
+    $site AS site_id, format('SKU-{:07d}', i) AS sku, 'rolling_30d' AS horizon, $as_of_ms AS as_of_ms,
+    i % 97 AS order_lines, (i % 1000) / 8 AS units_ordered, (i % 10) / 8 AS units_returned,
+    (i % 1000 - i % 10) / 8 AS net_units, (i % 97) / 30 AS lines_per_day, (i % 1000) / 240 AS units_per_day,
+    (i % 97) * 1.01 AS normalized_lines, (i % 97) * 1.01 / 30 AS velocity_coefficient, 'B' AS abc_class,
+    (i % 7) / 3 AS demand_cv, 'Y' AS xyz_class, 0 AS variance_units, 0.98 AS inventory_accuracy,
+    $as_of_ms - i * 60000 AS first_seen_ms, false AS provisional, 1 AS coverage, 'bench' AS run_id
 FROM range($known) t(i)
 """
 
@@ -88,7 +88,7 @@ async def _answer_until_closed(file: Path, pipe: Connection) -> None:
             connection.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
     database = AsyncDatabase(Database.open(file, settings, windows), settings.api.max_computations)
     api = Api()
-    api.answer_from(_OneSite(ComputeDesk(database, settings.api)))  # type: ignore[arg-type]
+    api.answer_from(OneSite(ComputeDesk(database, settings.api)))  # type: ignore[arg-type]
     runner, port = await serve_http(build_app(api), "127.0.0.1", 0)
     pipe.send(port)
     try:
@@ -98,13 +98,13 @@ async def _answer_until_closed(file: Path, pipe: Connection) -> None:
         await database.close(5)
 
 
-class _OneSite:
+class OneSite:
     """A worker's service without Kafka: the one site is always ready."""
 
     assignment = frozenset({0})
 
-    def __init__(self, desk: ComputeDesk) -> None:
-        self._desk = desk
+    def __init__(self, desk: ComputeDesk, as_of_ms: int = AS_OF_MS) -> None:
+        self._desk, self._as_of_ms = desk, as_of_ms
 
     async def site(self, site_id: str) -> str:
         return site_id
@@ -113,4 +113,4 @@ class _OneSite:
         return SITE
 
     async def compute(self, site: str, _: int | None, horizon: str, skus: Sequence[str]) -> tuple[Run, str] | None:
-        return await self._desk.compute(Wanted(site, horizon, AS_OF_MS, True, skus))
+        return await self._desk.compute(Wanted(site, horizon, self._as_of_ms, True, skus))

@@ -1,4 +1,4 @@
-"""The log of chunks that failed: a record for each change of state, under the chunk's id, on the failed-chunks topic."""
+"""The log of chunks that failed: a record for each change of state, by the chunk's id, on the failed-chunks topic."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

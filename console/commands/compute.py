@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def compute(
     ctx: typer.Context,
-    skus: Annotated[list[str] | None, typer.Argument(metavar="[SKU]…", help="SKUs, as their warehouse writes them.")] = None,
+    skus: Annotated[
+        list[str] | None, typer.Argument(metavar="[SKU]…", help="SKUs, as their warehouse writes them.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(metavar="FILE", help="One SKU a line; - is standard input.")] = None,
     site: Annotated[str | None, typer.Option("--site", help="The site; needed where there are several.")] = None,
     as_of: Annotated[

@@ -13,7 +13,13 @@ from sandbox.wms.faults import Fault, FaultScript
 HOST = "127.0.0.1"
 PATH = "/api/v1/velocity/compute"
 MAX_BODY_BYTES = 64 << 20
-STATUSES = {Fault.ERROR: 503, Fault.BROKEN: 500, Fault.REFUSED: 422, Fault.THROTTLED: 429, Fault.THROTTLED_SILENTLY: 429}
+STATUSES = {
+    Fault.ERROR: 503,
+    Fault.BROKEN: 500,
+    Fault.REFUSED: 422,
+    Fault.THROTTLED: 429,
+    Fault.THROTTLED_SILENTLY: 429,
+}
 
 
 @dataclass
@@ -84,7 +90,7 @@ class FakeCompute:
             await asyncio.sleep(self.script.latency_s)
         if fault in (Fault.RESET, Fault.RESET_LATE):
             return self._hang_up(request)
-        if fault in STATUSES:
+        if fault and fault in STATUSES:
             later = {"Retry-After": f"{self.script.retry_after_s:.0f}"} if fault is Fault.THROTTLED else {}
             return self._reply(STATUSES[fault], {"error": fault, "message": f"by script: {fault}"}, later)
         if self.owner:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -42,6 +42,15 @@ async def server() -> AsyncIterator[FakeCompute]:
 def names(count: int) -> list[str]:
     """So many SKUs; some come again."""
     return [f"SKU-{number % (count - count // 10):07}" for number in range(count)]
+
+
+async def until(fact: Callable[[], bool], within_s: float = 30.0) -> None:
+    """Wait for a fact."""
+    for _ in range(int(within_s / 0.005)):
+        if fact():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never came true")
 
 
 # -- every SKU once, in order ------------------------------------------------------------------------------------------
@@ -150,7 +159,7 @@ async def test_all_chunks_are_answered_from_the_run_of_the_first_answer(server: 
 
 
 async def test_runs_are_never_mixed(server: FakeCompute) -> None:
-    """The pinned calculation is replaced in the middle: a stream ends with the reason, a whole data set starts again."""
+    """The pinned calculation is replaced midway: a stream ends with the reason, a whole data set starts again."""
     first = asyncio.Event()
 
     def done(_: int) -> None:
@@ -159,7 +168,7 @@ async def test_runs_are_never_mixed(server: FakeCompute) -> None:
             first.set()
 
     async with VelocityBatchProcessor(server.url, max_concurrency=1, patience=QUICK, on_chunk=done) as processor:
-        with pytest.raises(RunChanged, match="run-1 .* was replaced by run-2"):
+        with pytest.raises(RunChanged, match=r"run-1 .* was replaced by run-2"):
             async for _ in processor.stream_dataset(names(10 * SIZE)):
                 pass
         first.clear()
@@ -224,7 +233,9 @@ async def test_a_host_that_stays_away_is_given_up(server: FakeCompute) -> None:
 @pytest.mark.parametrize("how", ["cancelled", "closed", "abandoned"])
 async def test_an_early_end_leaves_no_task_and_no_connection(server: FakeCompute, how: str) -> None:
     """In the middle of requests, retries and waits."""
-    server.script = FaultScript({Fault.ERROR: 0.2, Fault.THROTTLED: 0.2}, (None,) * 12, retry_after_s=60, latency_s=0.02)
+    server.script = FaultScript(
+        {Fault.ERROR: 0.2, Fault.THROTTLED: 0.2}, (None,) * 12, retry_after_s=60, latency_s=0.02
+    )
     patience = Patience(RetryRules(longest_retry_after_s=60), QUICK.circuit)
     before = asyncio.all_tasks()
     started = asyncio.Event()
@@ -246,9 +257,7 @@ async def test_an_early_end_leaves_no_task_and_no_connection(server: FakeCompute
         await asyncio.gather(working, return_exceptions=True)
     if how == "abandoned":
         await rows.aclose()
-    async with asyncio.timeout(5):
-        while server.open_connections or server.at_once:
-            await asyncio.sleep(0.01)
+    await until(lambda: not server.open_connections and not server.at_once)
     left = [task for task in asyncio.all_tasks() - before if "web" not in repr(task.get_coro())]
     assert not [task for task in left if "RequestHandler" not in repr(task)]
 
@@ -275,9 +284,7 @@ async def test_after_sigkill_only_unfinished_chunks_are_asked_for_again(server: 
     journal = tmp_path / "journal"
     command = [sys.executable, "-c", textwrap.dedent(_CHILD), server.url, str(journal)]
     child = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    async with asyncio.timeout(60):
-        while server.statuses[200] < 15:
-            await asyncio.sleep(0.005)
+    await until(lambda: server.statuses[200] >= 15)
     os.kill(child.pid, signal.SIGKILL)
     await child.wait()
     finished = journal.read_bytes().count(b"\n") - 1
@@ -319,7 +326,7 @@ async def test_a_journal_of_another_question_is_refused(server: FakeCompute, tmp
             await processor.process_full_dataset(["A"])
         await stream.aclose()
     async with VelocityBatchProcessor(server.url, batch_size=6_000, journal=journal) as processor:
-        with pytest.raises(JournalRefused, match="chunks of 5000, not of .* chunks of 6000"):
+        with pytest.raises(JournalRefused, match=r"chunks of 5000, not of .* chunks of 6000"):
             await processor.process_full_dataset(["A"])
     journal.write_text("sku\nA\n")
     async with VelocityBatchProcessor(server.url, journal=journal) as processor:
