@@ -79,19 +79,19 @@ async def test_every_sku_is_answered_in_its_place_with_all_columns(database: Dat
     asked = ["b ", "nothing", 'quote " and \\', "A", "äö", "A", ""][:-1]
     async with serving(database, ApiSettings()) as ask:
         status, body, _ = await ask(*asked)
+        run, kept = database.runs()[0], {row["sku"]: row for row in database.results(SITE).to_pylist()}
     rows = body["results"]
-    assert (status, body["run_id"]) == (200, database.runs()[0].run_id)
+    assert (status, body["run_id"]) == (200, run.run_id)
     assert [row["sku"] for row in rows] == asked
     assert [row["status"] for row in rows] == ["ok", "unknown", "unknown", "ok", "ok", "ok"]
     assert rows[1] == {"sku": "nothing", "status": "unknown"}
-    kept = {row["sku"]: row for row in database.results(SITE).to_pylist()}
     assert rows[3] == {**kept["A"], "status": "ok"} == rows[5]
     assert rows[4] == {**kept["ÄÖ"], "sku": "äö", "status": "ok"}
     assert list(rows[3]) == [*kept["A"], "status"]
 
 
 async def test_the_largest_request_fits(database: Database) -> None:
-    """20,000 SKUs of 256 characters; one SKU or one character more is refused by name, and a body beyond all bounds unread."""
+    """20,000 SKUs of 256 characters; one SKU or one character more is refused by name, a body beyond that unread."""
     long = [f"{number:0{MAX_SKU_LENGTH}}" for number in range(MAX_SKUS)]
     async with serving(database, ApiSettings()) as ask:
         status, body, _ = await ask(*long)
