@@ -27,6 +27,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from batcher import metrics
+from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.horizon import HORIZONS
 from batcher.objections import NotFound, NotReady
@@ -78,10 +79,11 @@ class Api:
 
     def __init__(self) -> None:
         self._answers: Service | None = None
+        self._desk: ComputeDesk | None = None
 
-    def answer_from(self, service: Service) -> None:
+    def answer_from(self, service: Service, desk: ComputeDesk) -> None:
         """From now on there is somebody to ask."""
-        self._answers = service
+        self._answers, self._desk = service, desk
 
     @property
     def assignment(self) -> frozenset[int]:
@@ -90,9 +92,12 @@ class Api:
 
     @property
     def _service(self) -> Service:
-        if self._answers is None:
+        return self._asked()[0]
+
+    def _asked(self) -> tuple[Service, ComputeDesk]:
+        if self._answers is None or self._desk is None:
             raise NotReady("the worker has not started yet")
-        return self._answers
+        return self._answers, self._desk
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -102,8 +107,9 @@ class Api:
             asked = read_body(await request.read(), ComputeRequest)
             horizon = read_horizon("window", asked.window, HORIZONS)
             as_of_ms = read_instant("as_of", asked.as_of)
-            site = await self._service.site(asked.site_id or await self._service.only_site())
-            run, results = await self._service.compute(site, as_of_ms, horizon, asked.skus)
+            service, desk = self._asked()
+            site = await service.site(asked.site_id or await service.only_site())
+            run, results = await desk.compute(site, as_of_ms, horizon, asked.skus)
             return json_reply({**_describe(run), "results": msgspec.Raw(f"[{results}]".encode())})
 
     async def coefficients(self, request: web.Request) -> web.Response:

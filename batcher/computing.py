@@ -2,28 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from batcher import metrics
 from batcher.admission import Admission, AdmissionRules
 from batcher.async_database import AsyncDatabase
 from batcher.database import Database
 from batcher.database_file import Interruption
-from batcher.objections import Busy, TooLate
+from batcher.objections import Busy, NoRun, TooLate
 from batcher.runs import Run
+from batcher.sites import Site
 from runtime.settings import ApiSettings
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Results of a site: those of the instant `until_ms` if it is to be `exact`, else the newest ones up to it."""
-
-    site_id: str
-    horizon: str
-    until_ms: int
-    exact: bool
-    skus: Sequence[str]
+T = TypeVar("T")
 
 
 class ComputeDesk:
@@ -35,13 +27,25 @@ class ComputeDesk:
         self._places = asyncio.Semaphore(settings.max_computations)
         self._deadline_s = settings.compute_deadline.total_seconds()
 
-    async def compute(self, wanted: Wanted) -> tuple[Run, str] | None:
-        """The run, and its results as JSON objects with commas between them; None where there is no such run.
+    async def compute(self, site: Site, as_of_ms: int | None, horizon: str, skus: Sequence[str]) -> tuple[Run, str]:
+        """The site's run of an instant, or its newest one of a complete instant, and `answers.results_of` it.
 
         Raises:
+            NoRun: there is none.
             Busy: too many wait already.
             TooLate: the deadline has passed; the query was interrupted.
         """
+        until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
+        if until_ms is None:
+            raise NoRun(site.site_id, as_of_ms)
+        exact = as_of_ms is not None
+        found = await self._in_turn(lambda: self._read(site.site_id, horizon, until_ms, skus, exact=exact))
+        if found is None:
+            raise NoRun(site.site_id, as_of_ms)
+        return found
+
+    async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work once it is its turn, and within the deadline."""
         stay_away_s = self._admission.arrive()
         if stay_away_s is not None:
             metrics.COMPUTE_REFUSED.labels("busy").inc()
@@ -52,7 +56,7 @@ class ComputeDesk:
             async with asyncio.timeout(self._deadline_s), self._places:
                 started_s = time.monotonic()
                 try:
-                    return await self._read(wanted)
+                    return await work()
                 finally:
                     worked_s = time.monotonic() - started_s
         except TimeoutError:
@@ -62,18 +66,14 @@ class ComputeDesk:
             self._admission.depart(worked_s)
             metrics.COMPUTE_REQUESTS.set(self._admission.inside)
 
-    async def _read(self, wanted: Wanted) -> tuple[Run, str] | None:
+    async def _read(
+        self, site_id: str, horizon: str, until_ms: int, skus: Sequence[str], *, exact: bool
+    ) -> tuple[Run, str] | None:
         """Ask the database; whoever is cancelled while it works leaves no query behind."""
         interruption = Interruption()
         try:
             return await self._database.read(
-                Database.compute,
-                wanted.site_id,
-                wanted.horizon,
-                wanted.until_ms,
-                wanted.skus,
-                exact=wanted.exact,
-                interruption=interruption,
+                Database.compute, site_id, horizon, until_ms, skus, exact=exact, interruption=interruption
             )
         except asyncio.CancelledError:
             interruption.interrupt()

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from schemas.instants import rfc3339
+
 
 class WrongOwner(Exception):
     """Another worker owns the site."""
@@ -37,6 +39,18 @@ class TooLate(Exception):
 
 class NotFound(Exception):
     """There is no such thing here."""
+
+
+class NoRun(NotFound):
+    """A site has no calculation of an instant, or, without one, none at all."""
+
+    def __init__(self, site_id: str, as_of_ms: int | None) -> None:
+        at = None if as_of_ms is None else rfc3339(as_of_ms)
+        super().__init__(
+            f"site {site_id} keeps no calculation for {at}: `velocity recalc --as-of {at}` makes one"
+            if at
+            else f"site {site_id} has no calculation yet: none of its windows is complete"
+        )
 
 
 class Ambiguous(Exception):

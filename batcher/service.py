@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import aiohttp
@@ -12,9 +12,8 @@ from confluent_kafka import KafkaException
 
 from batcher.agenda import Agenda
 from batcher.completeness import open_before
-from batcher.computing import ComputeDesk, Wanted
 from batcher.database import Database
-from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NotFound, NotReady, WrongOwner
+from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NoRun, NotFound, NotReady, WrongOwner
 from batcher.owners import Member, Owners, sites_of
 from batcher.recalculation import Parts, Recalculation
 from batcher.runs import Run
@@ -35,16 +34,9 @@ class Service:
     """Answers by the state that the other parts keep. `address` is where this worker's API answers."""
 
     def __init__(
-        self,
-        bench: Workbench,
-        agenda: Agenda,
-        parts: Parts,
-        recalculation: Recalculation,
-        owners: Owners,
-        desk: ComputeDesk,
-        address: str,
+        self, bench: Workbench, agenda: Agenda, parts: Parts, recalculation: Recalculation, owners: Owners, address: str
     ) -> None:
-        self._bench, self._agenda, self._parts, self._desk = bench, agenda, parts, desk
+        self._bench, self._agenda, self._parts = bench, agenda, parts
         self._recalculation, self._owners = recalculation, owners
         self._url = f"http://{address}"
 
@@ -173,28 +165,12 @@ class Service:
         read = self._bench.database.read
         run = None if until_ms is None else await read(Database.newest_run, site.site_id, horizon, until_ms)
         if run is None or (as_of_ms is not None and run.as_of_ms != as_of_ms):
-            raise _no_run(site, as_of_ms)
+            raise NoRun(site.site_id, as_of_ms)
         return run
 
     async def coefficients(self, run: Run) -> pa.Table:
         """All results of a run."""
         return await self._bench.database.read(Database.results, run.site_id, run.as_of_ms, run.horizon)
-
-    async def compute(self, site: Site, as_of_ms: int | None, horizon: str, skus: Sequence[str]) -> tuple[Run, str]:
-        """The run that `run` finds, and its results of some SKUs: see `answers.results_of`.
-
-        Raises:
-            NotFound: there is none.
-            Busy, TooLate: not now; see `ComputeDesk.compute`.
-        """
-        until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
-        if until_ms is None:
-            raise _no_run(site, as_of_ms)
-        wanted = Wanted(site.site_id, horizon, until_ms, exact=as_of_ms is not None, skus=skus)
-        found = await self._desk.compute(wanted)
-        if found is None:
-            raise _no_run(site, as_of_ms)
-        return found
 
     async def recalculate(self, site_id: str | None, as_of_ms: int, horizon: str, *, partial: bool) -> list[Run]:
         """Calculate for an instant. Only the end of the latest complete window is ever published.
@@ -269,10 +245,3 @@ class Service:
     def _is_behind(self, ends: dict[int, int]) -> bool:
         partitions = self._parts.ownership.partitions
         return any(one.progress.next_unheld() < ends[number] for number, one in partitions.items())
-
-
-def _no_run(site: Site, as_of_ms: int | None) -> NotFound:
-    if as_of_ms is None:
-        return NotFound(f"site {site.site_id} has no calculation yet: none of its windows is complete")
-    at = rfc3339(as_of_ms)
-    return NotFound(f"site {site.site_id} keeps no calculation for {at}: `velocity recalc --as-of {at}` makes one")

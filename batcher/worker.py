@@ -160,8 +160,8 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     recalculation = Recalculation(bench, agenda, parts)
     publication = Publication(bench, agenda, ownership, loader, recalculation)
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
-    desk = ComputeDesk(bench.database, settings.api)
-    api.answer_from(Service(bench, agenda, parts, recalculation, Owners(settings.kafka), desk, address))
+    service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)
+    api.answer_from(service, ComputeDesk(bench.database, settings.api))
     health.clear("start")
     async with asyncio.TaskGroup() as tasks:
         for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):

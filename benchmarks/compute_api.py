@@ -12,13 +12,15 @@ import duckdb
 
 from batcher.api import Api, build_app
 from batcher.async_database import AsyncDatabase
-from batcher.computing import ComputeDesk, Wanted
+from batcher.computing import ComputeDesk
 from batcher.database import Database
-from batcher.runs import Run
+from batcher.sites import Site
 from benchmarks.verify import WrongOutput
 from runtime.health import serve_http
 from runtime.settings import Settings
 from runtime.sites import site_windows
+from schemas.records import Window
+from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 SITE = "BENCH"
 AS_OF_MS = 1_738_713_600_000  # 2025-02-05T00:00:00Z
@@ -88,7 +90,8 @@ async def _answer_until_closed(file: Path, pipe: Connection) -> None:
             connection.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
     database = AsyncDatabase(Database.open(file, settings, windows), settings.api.max_computations)
     api = Api()
-    api.answer_from(OneSite(ComputeDesk(database, settings.api)))  # type: ignore[arg-type]
+    service: Any = OneSite(SITE, AS_OF_MS)
+    api.answer_from(service, ComputeDesk(database, settings.api))
     runner, port = await serve_http(build_app(api), "127.0.0.1", 0)
     pipe.send(port)
     try:
@@ -99,18 +102,16 @@ async def _answer_until_closed(file: Path, pipe: Connection) -> None:
 
 
 class OneSite:
-    """A worker's service without Kafka: the one site is always ready."""
+    """A worker's service without Kafka: the one site is always ready, and complete up to an instant."""
 
     assignment = frozenset({0})
 
-    def __init__(self, desk: ComputeDesk, as_of_ms: int = AS_OF_MS) -> None:
-        self._desk, self._as_of_ms = desk, as_of_ms
+    def __init__(self, site_id: str, complete_until_ms: int) -> None:
+        grid = SiteWindows(WindowSpec.parse("PT1H"), SiteZones({}, "UTC")).grid_of(site_id)
+        self._site = Site(site_id, 0, grid, 0, Window(0, complete_until_ms))
 
-    async def site(self, site_id: str) -> str:
-        return site_id
+    async def site(self, _: str) -> Site:
+        return self._site
 
     async def only_site(self) -> str:
-        return SITE
-
-    async def compute(self, site: str, _: int | None, horizon: str, skus: Sequence[str]) -> tuple[Run, str] | None:
-        return await self._desk.compute(Wanted(site, horizon, self._as_of_ms, True, skus))
+        return self._site.site_id

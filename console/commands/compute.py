@@ -17,22 +17,26 @@ if TYPE_CHECKING:
     from schemas.failed_chunks import FailedChunk
 
 
+Skus = Annotated[list[str] | None, typer.Argument(metavar="[SKU]…", help="SKUs, as their warehouse writes them.")]
+File = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="One SKU a line; - is standard input.")]
+Site = Annotated[str | None, typer.Option("--site", help="The site; needed where there are several.")]
+AsOf = Annotated[str | None, typer.Option(metavar="TIME", help="Of the calculation for this instant; else the newest.")]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of standard output.")]
+JournalFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keep answers there: after a crash only the rest is asked for.")
+]
+
+
 def compute(
     ctx: typer.Context,
-    skus: Annotated[
-        list[str] | None, typer.Argument(metavar="[SKU]…", help="SKUs, as their warehouse writes them.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="One SKU a line; - is standard input.")] = None,
-    site: Annotated[str | None, typer.Option("--site", help="The site; needed where there are several.")] = None,
-    as_of: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Of the calculation for this instant; default: the newest.")
-    ] = None,
+    skus: Skus = None,
+    file: File = None,
+    site: Site = None,
+    as_of: AsOf = None,
     horizon: Annotated[str, typer.Option(help="The horizon.")] = HORIZON,
     form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "table",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of standard output.")] = None,
-    journal: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep answers there: after a crash only the rest is asked for.")
-    ] = None,
+    out: Out = None,
+    journal: JournalFile = None,
     batch_size: Annotated[int, typer.Option(help="SKUs of a request, 5000 to 20000.")] = 5_000,
     concurrency: Annotated[int, typer.Option(help="Requests at the same time, 1 to 50.")] = 12,
     limit: Annotated[int, typer.Option(min=1, help="Rows of --format table.")] = 50,

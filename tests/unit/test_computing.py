@@ -43,7 +43,8 @@ async def serving(database: Database, settings: ApiSettings) -> AsyncIterator[Ca
     """A function that asks the API: it returns status, content and headers."""
     threads = AsyncDatabase(database, settings.max_computations)
     api = Api()
-    api.answer_from(OneSite(ComputeDesk(threads, settings), AS_OF_MS))  # type: ignore[arg-type]
+    service: Any = OneSite(SITE, AS_OF_MS)
+    api.answer_from(service, ComputeDesk(threads, settings))
     runner, port = await serve_http(build_app(api), "127.0.0.1", 0)
 
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
