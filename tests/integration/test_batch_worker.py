@@ -1,5 +1,6 @@
 """The batch worker as a process, on a real broker: what stream workers announce becomes coefficients, exactly once."""
 
+import asyncio
 import io
 import socket
 from collections import Counter
@@ -15,6 +16,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from pipeline_world import PipelineWorld, until
 
+from batcher import VelocityBatchProcessor
 from runtime.connections import partition_of
 from sandbox.kafka import EmbeddedKafka
 from schemas.records import BatchKind, OpenWindow
@@ -75,6 +77,16 @@ def everything(world: BatchWorld) -> dict[str, Any]:
 def both(worker: BatchWorker) -> list[str | None]:
     """The instants of the two sites' newest calculations."""
     return [worker.as_of(LEFT), worker.as_of(RIGHT)]
+
+
+def processed(url: str, site_id: str, skus: list[str]) -> list[dict[str, Any]]:
+    """Rows of a batch processor that knows this worker."""
+
+    async def ask() -> list[dict[str, Any]]:
+        async with VelocityBatchProcessor(url, site_id=site_id) as processor:
+            return await processor.process_full_dataset(skus)
+
+    return asyncio.run(ask())
 
 
 # -- from batches to coefficients --------------------------------------------------------------------------------------
@@ -317,6 +329,9 @@ def test_two_workers_share_the_sites_and_one_takes_over(world: BatchWorld, port:
     status, body = left.compute("SKU-1", site_id=RIGHT)
     assert (status, body["error"], body["owner"]) == (421, "wrong_owner", right.url)
     assert left.compute("SKU-1")[0] == 400, "there are two sites, and each worker knows of the other's"
+    assert processed(left.url, RIGHT, ["SKU-1", "none"]) == [
+        *right.compute("SKU-1", "none", site_id=RIGHT)[1]["results"]
+    ]
     assert until(lambda: world.publications() == 20)
 
     right.worker.kill()
