@@ -5,8 +5,11 @@
 | 400 `bad_request` | the request is wrong; the message says what |
 | 404 `not_found` | no such site, or no calculation of that instant |
 | 409 `incomplete` | the instant is not complete; `sites` say why |
+| 413 | the body is larger than `MAX_BODY_BYTES` |
 | 421 `wrong_owner` | `owner` is the address of the worker that owns the site |
+| 429 `busy` | too many computations wait; `Retry-After` says for how long |
 | 503 `not_ready` | the worker is catching up, or the site is held; the message says why |
+| 503 `too_late` | a computation has passed its deadline and was ended; `Retry-After` says when to try again |
 
 Lists have `rows`, tables have `columns`; `not_ready` names sites of this worker that are left out, and why. A client
 that asks for `application/vnd.apache.arrow.stream` gets a table as an Arrow stream, whose schema's metadata has
@@ -18,11 +21,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from batcher import metrics
+from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.horizon import HORIZONS
 from batcher.objections import NotFound, NotReady
@@ -33,10 +38,9 @@ from batcher.service import Service
 from batcher.sites import Site
 from batcher.window_list import WindowRow, list_windows
 from schemas.instants import rfc3339
-from schemas.reference import canonical_sku
 
 PARTITIONS_HEADER = "Velocity-Partitions"
-MAX_BODY_BYTES = 1 << 20
+MAX_BODY_BYTES = 6 << 20  # MAX_SKUS of MAX_SKU_LENGTH fit
 MANY = 10_000
 
 
@@ -75,10 +79,11 @@ class Api:
 
     def __init__(self) -> None:
         self._answers: Service | None = None
+        self._desk: ComputeDesk | None = None
 
-    def answer_from(self, service: Service) -> None:
+    def answer_from(self, service: Service, desk: ComputeDesk) -> None:
         """From now on there is somebody to ask."""
-        self._answers = service
+        self._answers, self._desk = service, desk
 
     @property
     def assignment(self) -> frozenset[int]:
@@ -87,9 +92,12 @@ class Api:
 
     @property
     def _service(self) -> Service:
-        if self._answers is None:
+        return self._asked()[0]
+
+    def _asked(self) -> tuple[Service, ComputeDesk]:
+        if self._answers is None or self._desk is None:
             raise NotReady("the worker has not started yet")
-        return self._answers
+        return self._answers, self._desk
 
     # -- results -------------------------------------------------------------------------------------------------------
 
@@ -99,13 +107,10 @@ class Api:
             asked = read_body(await request.read(), ComputeRequest)
             horizon = read_horizon("window", asked.window, HORIZONS)
             as_of_ms = read_instant("as_of", asked.as_of)
-            site = await self._service.site(asked.site_id or await self._service.only_site())
-            run = await self._service.run(site, as_of_ms, horizon)
-            canonical = [canonical_sku(sku) for sku in asked.skus]
-            table = await self._service.coefficients(run, sorted(set(canonical)))
-            found = {row["sku"]: row for row in table.to_pylist()}
-            results = [_result(sku, found.get(key)) for sku, key in zip(asked.skus, canonical, strict=True)]
-            return json_reply({**_describe(run), "results": results})
+            service, desk = self._asked()
+            site = await service.site(asked.site_id or await service.only_site())
+            run, results = await desk.compute(site, as_of_ms, horizon, asked.skus)
+            return json_reply({**_describe(run), "results": msgspec.Raw(f"[{results}]".encode())})
 
     async def coefficients(self, request: web.Request) -> web.Response:
         """All results of an instant, or the newest ones."""
@@ -198,11 +203,6 @@ class Api:
         tables = [await self._service.read(read, site.site_id, limit) for site in sites]
         table = pa.concat_tables(tables).slice(0, limit) if tables else pa.table({})
         return await asyncio.to_thread(table_reply, request, table, not_ready)
-
-
-def _result(sku: str, row: dict[str, Any] | None) -> dict[str, Any]:
-    """One of `results`: the SKU as it was asked for, and what there is of it."""
-    return {"sku": sku, "status": "unknown"} if row is None else {**row, "sku": sku, "status": "ok"}
 
 
 def _describe(run: Run) -> dict[str, Any]:

@@ -19,10 +19,11 @@ _READERS = 2
 class AsyncDatabase:
     """Work goes on also when who awaits it is cancelled: a transaction that has begun is finished."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, computations: int = 0) -> None:
+        """`computations` are reads of the API that may go on at the same time; they hold up no others."""
         self._database = database
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-write")
-        self._readers = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="database-read")
+        self._readers = ThreadPoolExecutor(max_workers=_READERS + computations, thread_name_prefix="database-read")
 
     @property
     def direct(self) -> Database:

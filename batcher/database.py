@@ -7,8 +7,8 @@ from typing import Self, TypeVar
 
 import pyarrow as pa
 
-from batcher import catalogue, fact_sums, facts, outbox, reference, runs
-from batcher.database_file import DatabaseFile
+from batcher import answers, catalogue, fact_sums, facts, outbox, reference, runs
+from batcher.database_file import DatabaseFile, Interruption
 from batcher.facts import InsertResult, Load
 from batcher.known_keys import KnownKeys
 from batcher.outbox import OutboxRow
@@ -230,6 +230,27 @@ class Database:
         """Coefficients of a site or of all, of one `as_of` or of each site's newest: see `runs.results`."""
         with self._file.reading() as connection:
             return runs.results(connection, site_id, as_of_ms, horizon, skus)
+
+    def compute(
+        self,
+        site_id: str,
+        horizon: str,
+        until_ms: int,
+        skus: Sequence[str],
+        *,
+        exact: bool,
+        interruption: Interruption,
+    ) -> tuple[Run, str] | None:
+        """The current run of a site up to `until_ms`, or of exactly that instant, and `answers.results_of` it.
+
+        Raises:
+            duckdb.InterruptException: it was interrupted.
+        """
+        with self._file.snapshot(interruption) as connection:
+            run = runs.find_newest(connection, site_id, horizon, until_ms)
+            if run is None or (exact and run.as_of_ms != until_ms):
+                return None
+            return run, answers.results_of(connection, run, skus)
 
     # -- outbox --------------------------------------------------------------------------------------------------------
 

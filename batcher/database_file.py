@@ -34,6 +34,39 @@ class DatabaseRefused(Refusal):
     """The file cannot be used by this process."""
 
 
+class Interruption:
+    """Ends a read from another thread; one that has not begun by then does not begin."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._wanted = False
+
+    def interrupt(self) -> None:
+        """Let the read fail with `duckdb.InterruptException`."""
+        with self._lock:
+            self._wanted = True
+            if self._connection is not None:
+                self._connection.interrupt()
+
+    @contextmanager
+    def reaching(self, connection: Connection) -> Iterator[None]:
+        """What the connection does within can be interrupted.
+
+        Raises:
+            duckdb.InterruptException: it was, before it began.
+        """
+        with self._lock:
+            if self._wanted:
+                raise duckdb.InterruptException("interrupted before it began")
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+
+
 class DatabaseFile:
     """An open file."""
 
@@ -124,6 +157,17 @@ class DatabaseFile:
                 yield cursor
             finally:
                 self._at_work.discard(cursor)
+
+    @contextmanager
+    def snapshot(self, interruption: Interruption) -> Iterator[Connection]:
+        """What is committed at one moment, for several questions that belong together."""
+        with self.reading() as connection, interruption.reaching(connection):
+            connection.begin()
+            try:
+                yield connection
+            finally:
+                with suppress(duckdb.Error):  # after an interruption there may be nothing to end
+                    connection.rollback()
 
 
 def _config(settings: BatchSettings) -> dict[str, Any]:

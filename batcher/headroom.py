@@ -14,7 +14,7 @@ RELIEVE = 0.80
 HOLD = 0.90
 PATIENCE_S = 1.0
 #: What a record takes while its group is read, waits and is inserted: its file, its columns, DuckDB's row groups, and
-#: the two other groups that are on their way at the same time. Measured: docs/performance.md.
+#: the two other groups that are on their way at the same time. An estimate on the safe side.
 RECORD_BYTES = 1_500
 
 

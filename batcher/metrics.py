@@ -33,6 +33,8 @@ INSERT_SECONDS = Histogram("velocity_insert_seconds", "One transaction of facts"
 RECALCULATION_SECONDS = Histogram("velocity_recalculation_seconds", "One calculation of a site", buckets=_SECONDS)
 PUBLISH_SECONDS = Histogram("velocity_publish_seconds", "One transaction of coefficients", buckets=_SECONDS)
 COMPUTE_SECONDS = Histogram("velocity_compute_seconds", "One answer to /api/v1/velocity/compute", buckets=_SECONDS)
+COMPUTE_REQUESTS = Gauge("velocity_compute_requests", "Requests that are being computed or wait for their turn")
+COMPUTE_REFUSED = Counter("velocity_compute_refused_total", "Requests told to come back later", ["reason"])
 
 OWNED = Gauge("velocity_batch_owned_partitions", "Partitions of the batches topic owned")
 READY = Gauge("velocity_batch_ready_partitions", "Owned partitions that have caught up")
@@ -63,6 +65,8 @@ def _begin_at_zero() -> None:
             metric.labels(source.value)
     for reason in Reason:
         LIMIT_CHANGES.labels(reason)
+    for reason in ("busy", "deadline"):
+        COMPUTE_REFUSED.labels(reason)
 
 
 _begin_at_zero()

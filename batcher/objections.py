@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from schemas.instants import rfc3339
+
 
 class WrongOwner(Exception):
     """Another worker owns the site."""
@@ -16,8 +18,39 @@ class NotReady(Exception):
     """Nobody can say yet; asking again later helps."""
 
 
+class Busy(Exception):
+    """So many requests wait that another would only make it worse."""
+
+    def __init__(self, inside: int, retry_after_s: int) -> None:
+        super().__init__(f"{inside} requests are being computed or wait; come back in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class TooLate(Exception):
+    """The answer was not there in time."""
+
+    def __init__(self, deadline_s: float, retry_after_s: int) -> None:
+        super().__init__(
+            f"not computed within {deadline_s:g} s (VELOCITY_API__COMPUTE_DEADLINE): ask for fewer SKUs at a time, "
+            f"or come back in {retry_after_s} s"
+        )
+        self.retry_after_s = retry_after_s
+
+
 class NotFound(Exception):
     """There is no such thing here."""
+
+
+class NoRun(NotFound):
+    """A site has no calculation of an instant, or, without one, none at all."""
+
+    def __init__(self, site_id: str, as_of_ms: int | None) -> None:
+        at = None if as_of_ms is None else rfc3339(as_of_ms)
+        super().__init__(
+            f"site {site_id} keeps no calculation for {at}: `velocity recalc --as-of {at}` makes one"
+            if at
+            else f"site {site_id} has no calculation yet: none of its windows is complete"
+        )
 
 
 class Ambiguous(Exception):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import structlog
 from aiohttp import web
 
-from batcher.objections import Ambiguous, Incomplete, NotFound, NotReady, WrongOwner
+from batcher.objections import Ambiguous, Busy, Incomplete, NotFound, NotReady, TooLate, WrongOwner
 from batcher.requests import BadRequest
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return error_reply(409, "incomplete", str(error), sites=error.sites)
     except WrongOwner as error:
         return error_reply(421, "wrong_owner", str(error), owner=error.owner)
+    except Busy as error:
+        return _later(error_reply(429, "busy", str(error)), error.retry_after_s)
+    except TooLate as error:
+        return _later(error_reply(503, "too_late", str(error)), error.retry_after_s)
     except NotReady as error:
         return error_reply(503, "not_ready", str(error))
     except web.HTTPException as error:
@@ -62,3 +66,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except Exception:
         log.exception("unexpected failure of a request", path=request.path)
         return error_reply(500, "internal", "unexpected failure; the worker's log has the details")
+
+
+def _later(reply: web.Response, retry_after_s: int) -> web.Response:
+    reply.headers["Retry-After"] = str(retry_after_s)
+    return reply

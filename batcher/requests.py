@@ -7,11 +7,12 @@ import msgspec
 
 from schemas.instants import parse_rfc3339
 
-MAX_SKUS = 10_000
+MAX_SKUS = 20_000
+MAX_SKU_LENGTH = 256  # characters
 MAX_ROWS = 100_000
 _DEFAULT_HORIZON = "rolling_30d"
 
-SkuText = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+SkuText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SKU_LENGTH)]
 
 
 class BadRequest(ValueError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import aiohttp
@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from batcher.agenda import Agenda
 from batcher.completeness import open_before
 from batcher.database import Database
-from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NotFound, NotReady, WrongOwner
+from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NoRun, NotFound, NotReady, WrongOwner
 from batcher.owners import Member, Owners, sites_of
 from batcher.recalculation import Parts, Recalculation
 from batcher.runs import Run
@@ -164,19 +164,13 @@ class Service:
         until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
         read = self._bench.database.read
         run = None if until_ms is None else await read(Database.newest_run, site.site_id, horizon, until_ms)
-        if run is None and as_of_ms is None:
-            raise NotFound(f"site {site.site_id} has no calculation yet: none of its windows is complete")
         if run is None or (as_of_ms is not None and run.as_of_ms != as_of_ms):
-            at = rfc3339(as_of_ms or 0)
-            raise NotFound(
-                f"site {site.site_id} keeps no calculation for {at}: `velocity recalc --as-of {at}` makes one"
-            )
+            raise NoRun(site.site_id, as_of_ms)
         return run
 
-    async def coefficients(self, run: Run, skus: Sequence[str] | None = None) -> pa.Table:
-        """Results of a run, of some SKUs or of all."""
-        read = self._bench.database.read
-        return await read(Database.results, run.site_id, run.as_of_ms, run.horizon, skus)
+    async def coefficients(self, run: Run) -> pa.Table:
+        """All results of a run."""
+        return await self._bench.database.read(Database.results, run.site_id, run.as_of_ms, run.horizon)
 
     async def recalculate(self, site_id: str | None, as_of_ms: int, horizon: str, *, partial: bool) -> list[Run]:
         """Calculate for an instant. Only the end of the latest complete window is ever published.

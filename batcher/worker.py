@@ -14,6 +14,7 @@ from batcher import metrics
 from batcher.agenda import Agenda
 from batcher.api import Api, build_app
 from batcher.async_database import AsyncDatabase
+from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.frontiers import Frontiers
 from batcher.gauges import keep_gauges
@@ -129,7 +130,8 @@ async def _work(settings: Settings, health: Health, api: Api, address: str) -> N
     if not file.exists():
         log.info("there is no database yet: it is built from the batches topic and the store", file=str(file))
     tracing = open_tracing(settings.traces, "batch", settings.worker_id)
-    database = AsyncDatabase(await asyncio.to_thread(Database.open, file, settings, windows))
+    opened = await asyncio.to_thread(Database.open, file, settings, windows)
+    database = AsyncDatabase(opened, settings.api.max_computations)
     try:
         bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms, SiteTraces(tracing))
         await _run_parts(bench, api, address)
@@ -163,7 +165,8 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     recalculation = Recalculation(bench, agenda, parts)
     publication = Publication(bench, agenda, ownership, loader, recalculation)
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
-    api.answer_from(Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address))
+    service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)
+    api.answer_from(service, ComputeDesk(bench.database, settings.api))
     health.clear("start")
     async with asyncio.TaskGroup() as tasks:
         for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):

@@ -14,7 +14,7 @@ class Lane:
     name: str
     module: str
     title: str
-    unit: Literal["events", "facts"]
+    unit: Literal["events", "facts", "SKUs"]
     headline: str  # its key in the JSON that scripts read
     headline_is_seconds: bool = False
     reads_topic: bool = True
@@ -105,6 +105,23 @@ LANES: tuple[Lane, ...] = (
         headline_is_seconds=True,
         reads_topic=False,
         every_run=False,
+    ),
+    Lane(
+        "compute-plain",
+        "compute_plain",
+        "compute API, plain aiohttp loop",
+        "SKUs",
+        "compute_plain_skus_per_s",
+        reads_topic=False,
+    ),
+    Lane(
+        "compute",
+        "compute",
+        "compute API, VelocityBatchProcessor",
+        "SKUs",
+        "compute_skus_per_s",
+        reads_topic=False,
+        beside="compute-plain",
     ),
     *(_history(stage, days) for stage in ("batch", "recalc") for days in HISTORIES),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),

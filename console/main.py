@@ -11,6 +11,8 @@ import typer
 
 from console import screen
 from console.commands import Commands, GlobalOptions
+from console.commands.chunks import app as chunks
+from console.commands.compute import compute
 from console.commands.demo import demo
 from console.commands.dlq import app as dlq
 from console.commands.drain import drain
@@ -28,7 +30,7 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Set up": (demo, config, ("topics", topics), ("kafka", kafka)),
     "Workers": (stream, batch, top),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
-    "Results": (recalc, coefficients, windows, batches, facts),
+    "Results": (recalc, coefficients, compute, windows, batches, facts, ("chunks", chunks)),
     "Upkeep": (top, audit, gc, doctor, bench),
 }
 

@@ -138,6 +138,13 @@ def transactional_producer(kafka: KafkaSettings, transactional_id: str, **option
     )
 
 
+def plain_producer(kafka: KafkaSettings, **options: Any) -> AIOKafkaProducer:
+    """A producer without transactions: a record that it has sent is on all replicas in sync, once, in order."""
+    return AIOKafkaProducer(
+        **aiokafka_options(kafka), acks="all", enable_idempotence=True, max_request_size=_NO_LIMIT, **options
+    )
+
+
 async def close_producer(producer: AIOKafkaProducer, within_s: float) -> None:
     """Stop a producer; what it has not sent within that time is given up, and its connections are closed all the same.
 

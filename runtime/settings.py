@@ -220,9 +220,12 @@ class VelocitySettings(_Section):
 
 
 class ApiSettings(_Section):
-    """Where the batch worker listens, and where the command line calls it."""
+    """Where the batch worker listens, where the command line calls it, and how much it computes for others."""
 
     url: str = "http://127.0.0.1:8080"
+    max_computations: int = Field(default=2, ge=1)  # requests to /api/v1/velocity/compute that are computed at once
+    max_waiting: int = Field(default=32, ge=0)  # and that wait for their turn; others are answered 429
+    compute_deadline: Duration = timedelta(seconds=25)  # waiting included; then the answer is 503
 
 
 class StoreSettings(_Section):

@@ -41,7 +41,8 @@ class TopicSpec:
 
 _FOREVER = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 _COMPACT = {"cleanup.policy": "compact"}
-#: A frontier record takes some 150 bytes per open window, a manifest of corrections some 30 per window it touches.
+#: A frontier record takes some 150 bytes per open window, a manifest of corrections some 30 per window it touches, a
+#: failed chunk the length of its SKUs, of which there may be 20,000.
 _ROOMY = {"max.message.bytes": str(8 << 20)}
 
 
@@ -86,6 +87,6 @@ TOPICS: tuple[TopicSpec, ...] = (
         "velocity.failed-chunks.v1",
         1,
         "chunks that could not be delivered",
-        advised={"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS)},
+        advised={"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS), **_ROOMY},
     ),
 )

@@ -343,6 +343,15 @@ _BATCH = Row(
                 ("max(velocity_loop_lag_seconds)", "event loop late by"),
             ),
         ),
+        Panel(
+            "Requests for results",
+            "Being computed or waiting, and told to come back later, per minute: busy is 429, deadline is 503",
+            "short",
+            (
+                ("sum(velocity_compute_requests)", "in hand"),
+                ("sum by (reason) (rate(velocity_compute_refused_total[5m])) * 60", "refused: {{reason}}"),
+            ),
+        ),
     ),
 )
 

@@ -1,6 +1,7 @@
-"""A warehouse management system that takes coefficients over HTTP, and misbehaves by script."""
+"""A warehouse management system that takes coefficients over HTTP, and a compute API; both misbehave by script."""
 
+from sandbox.wms.compute import FakeCompute
 from sandbox.wms.faults import Fault, FaultScript
 from sandbox.wms.server import FakeWms
 
-__all__ = ["FakeWms", "Fault", "FaultScript"]
+__all__ = ["FakeCompute", "FakeWms", "Fault", "FaultScript"]

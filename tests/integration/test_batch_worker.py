@@ -1,5 +1,6 @@
 """The batch worker as a process, on a real broker: what stream workers announce becomes coefficients, exactly once."""
 
+import asyncio
 import io
 import socket
 from collections import Counter
@@ -15,6 +16,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from pipeline_world import PipelineWorld, until
 
+from batcher import VelocityBatchProcessor
 from runtime.connections import partition_of
 from sandbox.kafka import EmbeddedKafka
 from schemas.records import BatchKind, OpenWindow
@@ -77,6 +79,16 @@ def both(worker: BatchWorker) -> list[str | None]:
     return [worker.as_of(LEFT), worker.as_of(RIGHT)]
 
 
+def processed(url: str, site_id: str, skus: list[str]) -> list[dict[str, Any]]:
+    """Rows of a batch processor that knows this worker."""
+
+    async def ask() -> list[dict[str, Any]]:
+        async with VelocityBatchProcessor(url, site_id=site_id) as processor:
+            return await processor.process_full_dataset(skus)
+
+    return asyncio.run(ask())
+
+
 # -- from batches to coefficients --------------------------------------------------------------------------------------
 
 
@@ -130,6 +142,7 @@ def test_the_api_answers_and_refuses_as_it_says(world: BatchWorld, port: Callabl
         400: [
             worker.compute(),
             worker.ask("/api/v1/velocity/compute", {"skus": "SKU-1"}),
+            worker.compute("x" * 257),
             worker.compute("SKU-1", window="rolling_9d"),
             worker.compute("SKU-1", as_of="yesterday"),
             worker.compute("SKU-1", site="A"),
@@ -141,7 +154,7 @@ def test_the_api_answers_and_refuses_as_it_says(world: BatchWorld, port: Callabl
             worker.ask("/api/v1/nothing"),
         ],
         409: [worker.ask("/api/v1/recalc", {"as_of": "2026-03-28T15:00:01Z"})],
-        413: [worker.compute("x" * (2 << 20))],
+        413: [worker.compute("x" * (8 << 20))],
     }
     for wanted, answers in refusals.items():
         for status, body in answers:
@@ -316,6 +329,9 @@ def test_two_workers_share_the_sites_and_one_takes_over(world: BatchWorld, port:
     status, body = left.compute("SKU-1", site_id=RIGHT)
     assert (status, body["error"], body["owner"]) == (421, "wrong_owner", right.url)
     assert left.compute("SKU-1")[0] == 400, "there are two sites, and each worker knows of the other's"
+    assert processed(left.url, RIGHT, ["SKU-1", "none"]) == [
+        *right.compute("SKU-1", "none", site_id=RIGHT)[1]["results"]
+    ]
     assert until(lambda: world.publications() == 20)
 
     right.worker.kill()
