@@ -116,7 +116,12 @@ class Triggers:
         for since, site_id in due:
             site = self._sites[site_id]
             patient = now - since < self._patience_ms
-            if site.complete_ms is None or site_id in held or is_blacked_out(site_id) or (patient and is_loading(site_id)):
+            if (
+                site.complete_ms is None
+                or site_id in held
+                or is_blacked_out(site_id)
+                or (patient and is_loading(site_id))
+            ):
                 continue
             causes, site.causes = tuple(site.causes), []
             return Due(site_id, site.complete_ms, causes)

@@ -1,29 +1,28 @@
 """The schedule file: rules per site, in TOML.
 
-    [defaults]
-    off_peak = "02:00-04:00"
+[defaults]
+off_peak = "02:00-04:00"
 
-    [[defaults.blackouts]]           # every week
-    days = ["mon-fri"]
-    time = "05:00-09:00"
-    kind = "picking wave"
+[[defaults.blackouts]]           # every week
+days = ["mon-fri"]
+time = "05:00-09:00"
+kind = "picking wave"
 
-    [sites.UK-DC1]                   # keeps the defaults' rules and adds to them; `inherit = false` begins anew
-    off_peak = "01:00-04:30"
+[sites.UK-DC1]                   # keeps the defaults' rules and adds to them; `inherit = false` begins anew
+off_peak = "01:00-04:30"
 
-    [[sites.UK-DC1.closed]]          # one day, or a part of it
-    date = 2026-11-27
-    kind = "picking wave"
+[[sites.UK-DC1.closed]]          # one day, or a part of it
+date = 2026-11-27
+kind = "picking wave"
 
-    [[sites.UK-DC1.open]]
-    date = 2026-12-25
-    time = "00:00-12:00"
+[[sites.UK-DC1.open]]
+date = 2026-12-25
+time = "00:00-12:00"
 """
 
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,12 +113,14 @@ def _section(name: str, found: Any, above: SiteRules) -> SiteRules:
     if not isinstance(inherit, bool):
         raise ValueError(f"{name}.inherit: true or false")
     start = above if inherit else SiteRules(above.off_peak)
-    return replace(
-        start,
-        off_peak=_span(f"{name}.off_peak", values["off_peak"]) if "off_peak" in values else start.off_peak,
-        weekly=start.weekly + tuple(_weekly(place, rule) for place, rule in _rules(name, "blackouts", values, _Weekly)),
-        dated=start.dated + tuple(_dated(place, rule) for place, rule in _rules(name, "closed", values, _Dated)),
-        openings=start.openings + tuple(_opening(place, rule) for place, rule in _rules(name, "open", values, _Opening)),
+    weekly = [_weekly(place, rule) for place, rule in _rules(name, "blackouts", values, _Weekly)]
+    dated = [_dated(place, rule) for place, rule in _rules(name, "closed", values, _Dated)]
+    openings = [_opening(place, rule) for place, rule in _rules(name, "open", values, _Opening)]
+    return SiteRules(
+        _span(f"{name}.off_peak", values["off_peak"]) if "off_peak" in values else start.off_peak,
+        (*start.weekly, *weekly),
+        (*start.dated, *dated),
+        (*start.openings, *openings),
     )
 
 
@@ -177,7 +178,8 @@ def _weekdays(place: str, names: list[str]) -> frozenset[int]:
     for name in names:
         first, _, last = name.partition("-")
         if first not in WEEKDAYS or (last or first) not in WEEKDAYS:
-            raise ValueError(f"{place}: days: {name!r} is neither a day ({', '.join(WEEKDAYS)}) nor a range, as mon-fri")
+            known = ", ".join(WEEKDAYS)
+            raise ValueError(f"{place}: days: {name!r} is neither a day ({known}) nor a range, such as mon-fri")
         start, length = WEEKDAYS.index(first), (WEEKDAYS.index(last or first) - WEEKDAYS.index(first)) % 7
         days.update((start + number) % 7 for number in range(length + 1))
     if not days:

@@ -1,8 +1,8 @@
 """The job of the night: once per site and local night a recalculation, begun when the site opens.
 
 `nights.py` has the rules; this is the shell that reads the wall clock and makes one job at a time. A night stands as
-running before its job begins, so that a worker that dies in the middle makes it again, which changes nothing but what was
-left to do. A boundary at which an overrun stops is the end of one horizon's calculation.
+running before its job begins, so that a worker that dies in the middle makes it again, which changes nothing but what
+was left to do. A boundary at which an overrun stops is the end of one horizon's calculation.
 """
 
 import asyncio
