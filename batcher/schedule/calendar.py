@@ -1,9 +1,9 @@
 """When a site is open for a recalculation and its delivery, in instants. Pure: `now_ms` is passed in.
 
-`rules.py` says what the rules are, `schemas/wall_spans.py` which instants a wall time is. A *night* is named by the local
-day on which its off-peak window begins, and lasts until the next one begins: every local day that exists has exactly one,
-also where clocks change. A blackout that ends at a wall time that exists twice ends at the second: rather closed for an
-hour too long than in the way of the hour's work.
+`rules.py` says what the rules are, `schemas/wall_spans.py` which instants a wall time is. A *night* is named by the
+local day on which its off-peak window begins, and lasts until the next one begins: every local day that exists has
+exactly one, also where clocks change. A blackout that ends at a wall time that exists twice ends at the second: rather
+closed for an hour too long than in the way of the hour's work.
 """
 
 from collections.abc import Iterable

@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Weekly:
-    """A blackout of every week: `weekdays` count from Monday, 0. One across midnight belongs to the day it begins on."""
+    """A blackout of every week: `weekdays` count from Monday, 0. Across midnight it belongs to the day it begins on."""
 
     weekdays: frozenset[int]
     span: WallSpan
