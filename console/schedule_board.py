@@ -1,4 +1,4 @@
-"""`velocity schedule show`: a site's days in its own wall time, one row each, 100 columns wide, and the same as JSON."""
+"""`velocity schedule show`: a site's days in its own wall time, a row each, 100 columns wide, and the same as JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,14 +40,21 @@ def draw(site_id: str, calendar: Calendar, days: Sequence[Day], standing: Mappin
     return lines
 
 
-def legend() -> Text:
-    """What the letters mean."""
+def legend() -> list[Text]:
+    """What the signs mean."""
     meanings = {OPEN: "open", CLOSED: "closed", LEFT_OUT: "left out by the clock"}
-    parts = [(f"{sign} {meanings.get(what, what)}", colour) for what, (sign, colour) in SIGNS.items()]
-    return Text("  ").join(Text(text, colour) for text, colour in parts)
+    lines = [list(meanings), list(Kind)]
+    return [Text("  ").join(_meaning(what, meanings.get(what, what)) for what in line) for line in lines]
 
 
-def as_json(site_id: str, calendar: Calendar, days: Sequence[Day], standing: Mapping[str, Any] | None) -> dict[str, Any]:
+def _meaning(what: str, text: str) -> Text:
+    sign, colour = SIGNS[what]
+    return Text(f"{sign} {text}", colour)
+
+
+def as_json(
+    site_id: str, calendar: Calendar, days: Sequence[Day], standing: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """The same for machines: instants are RFC 3339 in UTC, days and nights are local dates."""
     known = dict(standing or {})
     nights = {night["night"]: night for night in known.pop("nights", ())}

@@ -60,7 +60,8 @@ def show(
         for line in board.draw(name, calendar, days, standings.get(name)):
             screen.answer_console().print(line)
         screen.say()
-    screen.answer_console().print(board.legend())
+    for line in board.legend():
+        screen.answer_console().print(line)
 
 
 @app.command()
