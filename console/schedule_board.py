@@ -43,7 +43,7 @@ def draw(site_id: str, calendar: Calendar, days: Sequence[Day], standing: Mappin
 def legend() -> list[Text]:
     """What the signs mean."""
     meanings = {OPEN: "open", CLOSED: "closed", LEFT_OUT: "left out by the clock"}
-    lines = [list(meanings), list(Kind)]
+    lines: list[list[str]] = [[*meanings], [*Kind]]
     return [Text("  ").join(_meaning(what, meanings.get(what, what)) for what in line) for line in lines]
 
 

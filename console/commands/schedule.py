@@ -80,15 +80,17 @@ def run(
       velocity schedule run
       5 2-3 * * *  velocity schedule run --site UK-DC1     (in a crontab)
     """
-    rows, left_out = asyncio.run(_run(settings_of(ctx), site, now))
+    from console.nightly_request import request_night
+
+    outcome = asyncio.run(request_night(settings_of(ctx), site, outside=now))
     if json:
-        screen.say_json({"rows": rows, "not_ready": left_out})
-    elif rows:
+        screen.say_json({"rows": outcome.rows, "not_ready": outcome.left_out})
+    elif outcome.rows:
         columns = ("site_id", "night", "outcome", "why")
-        screen.say_table(columns, [[row[name] for name in columns] for row in rows])
+        screen.say_table(columns, [[row[name] for name in columns] for row in outcome.rows])
     else:
         screen.say("there are no sites yet: nothing to do")
-    _end(rows, left_out)
+    outcome.judge()
 
 
 @app.command()
@@ -151,34 +153,3 @@ def _standings(settings: "Settings", site: str | None) -> list[dict[str, Any]]:
     except CommandFailed as error:
         screen.remark(f"nights are not shown: {error}", style="yellow")
         return []
-
-
-async def _run(settings: "Settings", site: str | None, now: bool) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """What became of each site's job, and the sites that no job was asked of."""
-    import msgspec
-
-    from console.client import BatchApi, Question
-
-    rows, left_out = list[dict[str, Any]](), dict[str, str]()
-    async with BatchApi(settings) as api:
-        for answer in await api.ask(Question("/api/v1/schedule/run", body={"site_id": site, "now": now}), site):
-            content = msgspec.json.decode(answer)
-            rows += content["rows"]
-            left_out |= content["not_ready"]
-    return sorted(rows, key=lambda row: row["site_id"]), left_out
-
-
-def _end(rows: list[dict[str, Any]], left_out: dict[str, str]) -> None:
-    """
-    Raises:
-        CommandFailed: a job failed, or a site could not be asked.
-        Refusal: a job was refused, and none failed.
-    """
-    from runtime.refusals import Refusal
-
-    failed = [f"{row['site_id']}: {row['why']}" for row in rows if row["outcome"] == "failed"]
-    failed += [f"{name}: {why}" for name, why in left_out.items()]
-    if failed:
-        raise CommandFailed("; ".join(failed))
-    if refused := [f"{row['site_id']}: {row['why']}" for row in rows if row["outcome"] == "refused"]:
-        raise Refusal("; ".join(refused))
