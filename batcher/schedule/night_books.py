@@ -7,8 +7,18 @@ from datetime import date
 import structlog
 
 from batcher import metrics
-from batcher.schedule.night_table import read_nights, write_nights
-from batcher.schedule.nights import Night, State, first_entry, newly_missed, overdue_ms
+from batcher.schedule.night_table import read_nights, remove_night, write_nights
+from batcher.schedule.nights import (
+    BACK,
+    CUT_OFF,
+    NEW,
+    Night,
+    State,
+    first_entry,
+    last_entries,
+    newly_missed,
+    overdue_ms,
+)
 from batcher.workbench import Workbench
 
 log = structlog.get_logger(__name__)
@@ -34,7 +44,7 @@ class NightBooks:
         No job may be in hand. `hindrances` tells why a site's job has not begun.
         """
         for gone in self._books.keys() - set(site_ids):
-            self._close(gone)
+            await self._close(gone)
         for site_id in site_ids:
             if site_id not in self._books:
                 await self._open(site_id)
@@ -70,12 +80,20 @@ class NightBooks:
 
     async def _open(self, site_id: str) -> None:
         nights = await self._bench.database.read(read_nights, site_id)
+        why = BACK if nights else NEW
+        if nights and nights[0].state is State.LEFT:
+            await self._bench.database.write(remove_night, nights.pop(0))
+        elif nights:
+            why = None
         self._books[site_id] = {entry.night: entry for entry in nights}
-        if not nights:
-            await self.enter(first_entry(self._bench.calendar, site_id, self._bench.wall_ms()))
+        if why is not None:
+            entry = first_entry(self._bench.calendar, site_id, why, self._bench.wall_ms())
+            await self.enter(*([] if entry.night in self._books[site_id] else [entry]))
 
-    def _close(self, site_id: str) -> None:
-        """A site is no longer ours: its new owner shows it."""
+    async def _close(self, site_id: str) -> None:
+        """A site is no longer ours: its new owner keeps its book, and shows it."""
+        book = self._books[site_id]
+        await self.enter(*last_entries(self._bench.calendar, site_id, book, self._bench.wall_ms()))
         del self._books[site_id]
         for gauge in _GAUGES:
             gauge.remove(site_id)
@@ -85,7 +103,7 @@ class NightBooks:
         if self._bench.calendar.open_until(site_id, self._bench.wall_ms()) is not None:
             return []
         running = [entry for entry in self._books[site_id].values() if entry.state is State.RUNNING]
-        return [replace(one, state=State.OVERRAN, why=one.why or "it did not come to its end") for one in running]
+        return [replace(one, state=State.OVERRAN, why=one.why or CUT_OFF) for one in running]
 
     def _missed(self, site_id: str, hindrance: str | None) -> list[Night]:
         return newly_missed(self._bench.calendar, site_id, self._books[site_id], hindrance, self._bench.wall_ms())

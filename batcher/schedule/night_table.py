@@ -25,3 +25,12 @@ def write_nights(database: Database, nights: Iterable[Night]) -> None:
             _QUERIES["put"].rows(connection, **asdict(night))
 
     database.tell(put)
+
+
+def remove_night(database: Database, entry: Night) -> None:
+    """Forget a night."""
+    database.tell(lambda connection: _forget(connection, entry))
+
+
+def _forget(connection: Connection, entry: Night) -> None:
+    _QUERIES["remove"].rows(connection, site_id=entry.site_id, night=entry.night)

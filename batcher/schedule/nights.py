@@ -5,7 +5,8 @@
    same night or a later one.
 3. A night whose window passed without its job is missed. It is made up for by the next job that is done, however many
    nights were missed: there is one velocity to calculate, not one per night.
-4. A site is told about from the night on in which it was first seen; earlier ones were never due.
+4. A site is told about from the night on in which it was first seen, or came back from another worker: earlier ones
+   were not due here, and what it left open when it went is the other one's to do.
 """
 
 from collections.abc import Mapping
@@ -17,12 +18,15 @@ from batcher.schedule.calendar import Calendar
 
 REMEMBERED_NIGHTS = 35
 ABSENT = "no worker that owned the site was running"
+CUT_OFF = "it did not come to its end"
+NEW, BACK = "the site was not known yet", "another worker had the site"
 
 
 class State(StrEnum):
     """What became of a night."""
 
-    NOT_DUE = "not due"  # the site was first seen when its window was over
+    NOT_DUE = "not due"  # the site was not here, or not known, while its window was open
+    LEFT = "left"  # from this night on another worker has the site, and its book
     RUNNING = "running"
     OVERRAN = "overran"
     DONE = "done"
@@ -43,19 +47,30 @@ class Night:
     @property
     def settled(self) -> bool:
         """Whether nothing is left to be done of it."""
-        return self.state in (State.DONE, State.NOT_DUE) or self.finished_at_ms is not None
+        return self.state in (State.DONE, State.NOT_DUE, State.LEFT) or self.finished_at_ms is not None
 
 
 Book = Mapping[date, Night]
 """Nights of a site by name, at least from the last settled one on."""
 
 
-def first_entry(calendar: Calendar, site_id: str, now_ms: int) -> Night:
-    """The entry of a site that is seen for the first time: the last night that is not its own."""
+def first_entry(calendar: Calendar, site_id: str, why: str, now_ms: int) -> Night:
+    """The entry of a site that has come here: the last night that was not due."""
     night = calendar.night_of(site_id, now_ms)
     if now_ms < calendar.off_peak_window(site_id, night)[1]:
         night = calendar.night_before(site_id, night)
-    return Night(site_id, night, State.NOT_DUE, why="the site was not known yet")
+    return Night(site_id, night, State.NOT_DUE, why=why)
+
+
+def last_entries(calendar: Calendar, site_id: str, book: Book, now_ms: int) -> list[Night]:
+    """The entries of a site that goes to another worker: what is open is settled, and the next night is that one's."""
+    settled = [
+        replace(entry, finished_at_ms=now_ms, why=f"{entry.why or CUT_OFF}; the site went to another worker")
+        for entry in book.values()
+        if not entry.settled
+    ]
+    after = calendar.night_after(site_id, calendar.night_of(site_id, now_ms))
+    return [*settled, Night(site_id, after, State.LEFT)]
 
 
 def newly_missed(calendar: Calendar, site_id: str, book: Book, hindrance: str | None, now_ms: int) -> list[Night]:
@@ -104,7 +119,7 @@ def made_up(book: Book, job: Night) -> list[Night]:
             entry,
             state=State.MISSED if entry.state is State.MISSED else State.OVERRAN,
             finished_at_ms=job.finished_at_ms,
-            why=f"{entry.why or 'it did not come to its end'}; made up for in the night of {job.night}",
+            why=f"{entry.why or CUT_OFF}; made up for in the night of {job.night}",
         )
         for entry in book.values()
         if entry.night < job.night and not entry.settled

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from prefect import State
+from prefect.settings import PREFECT_HOME, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from console.nightly_request import NightRefused
@@ -14,9 +15,9 @@ from runtime.health import serve_http
 
 
 @pytest.fixture(scope="module", autouse=True)
-def engine() -> Iterator[None]:
-    """Prefect with a server and a database of the test's own, which tell nobody of it."""
-    with pytest.MonkeyPatch.context() as patch:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prefect with a server, a database and a home of the test's own, which tell nobody of it."""
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_HOME: tmp_path_factory.mktemp("prefect")}):
         patch.setenv("DO_NOT_TRACK", "1")
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
         with prefect_test_harness(server_startup_timeout=60):

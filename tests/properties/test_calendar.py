@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.schedule.calendar import Calendar
-from batcher.schedule.nights import Night, State, due_night, first_entry, made_up, newly_missed
+from batcher.schedule.nights import NEW, Night, State, due_night, first_entry, made_up, newly_missed
 from batcher.schedule.rules import Dated, Kind, Opening, Rules, SiteRules, Weekly
 from schemas.wall_spans import WallSpan, day_exists, local_date
 from schemas.windows import DAY_MS, SiteZones, local_instant
@@ -138,7 +138,7 @@ def test_every_night_gets_its_job_exactly_once_however_often_one_looks(
     """Or is missed because nobody looked while its window was open; then it is made up for by the next job."""
     calendar, zone, day = world
     now = moments(day, zone)[0]
-    entry = first_entry(calendar, "S", now)
+    entry = first_entry(calendar, "S", NEW, now)
     book, jobs = {entry.night: entry}, list[date]()
     for step in steps_min:
         for missed in newly_missed(calendar, "S", book, None, now):

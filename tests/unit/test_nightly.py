@@ -319,3 +319,48 @@ async def test_a_site_that_another_worker_took_is_no_longer_shown_here(start: St
     worker.agenda.dropped([0])
     await worker.tend("02 12:01")
     assert (SITE,) not in metrics.SCHEDULE_OPEN._metrics
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_nights_that_another_worker_had_are_not_missed_here(start: Start, restarted: bool) -> None:
+    """The site leaves on the 2nd and comes back on the 5th: what was done meanwhile stands in the other one's book."""
+    worker = await start()
+    await worker.tend("02 02:00")
+    worker.agenda.dropped([0])
+    await worker.tend("02 12:00")
+    if restarted:
+        worker = await start()
+    worker.agenda.book.enter(worker.site)
+    await worker.tend("05 12:00")
+    assert worker.states() == {2: State.DONE}
+    assert worker.nightly.standing(SITE)["overdue_s"] == 0
+    await worker.tend("06 02:00")
+    await worker.tend("07 12:00")
+    assert worker.states() == {2: State.DONE, 6: State.DONE, 7: State.MISSED}
+
+
+async def test_what_a_site_left_open_when_it_went_is_not_overdue_when_it_comes_back(start: Start) -> None:
+    """A job that did not come to its end was taken up by the other worker; within its night it is due again here."""
+    worker = await start()
+    await worker.tend("01 23:00")
+    await worker.nightly.books.enter(Night(SITE, night(2), State.RUNNING, at("02 02:00")))
+    worker.agenda.dropped([0])
+    await worker.tend("02 02:10")
+    worker.agenda.book.enter(worker.site)
+    await worker.tend("04 12:00")
+    assert worker.nightly.standing(SITE)["overdue_s"] == 0
+    assert worker.entry(2).why == "it did not come to its end; the site went to another worker"
+
+
+async def test_a_site_that_comes_back_before_its_next_night_has_missed_nothing(start: Start) -> None:
+    """A rebalance within the day, and one within the window: the night stays done, the next one is due."""
+    worker = await start()
+    await worker.tend("02 02:00")
+    for away, back in (("02 02:10", "02 02:20"), ("02 12:00", "02 13:00")):
+        worker.agenda.dropped([0])
+        await worker.tend(away)
+        worker.agenda.book.enter(worker.site)
+        await worker.tend(back)
+    assert worker.states() == {2: State.DONE}
+    await worker.tend("03 02:00")
+    assert worker.states() == {2: State.DONE, 3: State.DONE}

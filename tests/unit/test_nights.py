@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from batcher.schedule.calendar import Calendar
 from batcher.schedule.nights import (
     ABSENT,
+    NEW,
     Book,
     Night,
     State,
@@ -132,7 +133,7 @@ def test_a_night_whose_job_could_not_begin_says_why() -> None:
 def test_a_site_that_is_new_has_missed_nothing() -> None:
     """Seen first at noon, its first job is that of the coming night; seen first at 03:00, that of this one."""
     for seen, due in (("02 12:00", D[2]), ("02 03:00", D[1]), ("02 01:00", D[1])):
-        entry = first_entry(PLAIN, "S", at(seen))
+        entry = first_entry(PLAIN, "S", NEW, at(seen))
         assert newly_missed(PLAIN, "S", book(entry), None, at(seen)) == []
         assert overdue_ms(PLAIN, "S", book(entry), at(seen)) == 0
         assert due_night(PLAIN, "S", book(entry), at(f"{due.day:02} 03:30")) == due
@@ -142,7 +143,7 @@ def nights_of(zone: str, window: str, first: str, last: str) -> list[date]:
     """The jobs of a site that is looked at every ten minutes, by the rules alone."""
     site = Calendar(Rules(SiteRules(WallSpan.parse(window))), SiteZones({}, zone))
     now = at(first, zone)
-    known, jobs = dict(book(first_entry(site, "S", now))), list[date]()
+    known, jobs = dict(book(first_entry(site, "S", NEW, now))), list[date]()
     while now < at(last, zone):
         assert newly_missed(site, "S", known, None, now) == []
         if (night := due_night(site, "S", known, now)) is not None:
