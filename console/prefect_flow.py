@@ -7,10 +7,12 @@ run fails with the reason. To let a process serve the flow by a cron line of a s
 """
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, serve, task
+from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
 
 from console.configuration import load_settings
@@ -47,6 +49,12 @@ async def nightly(
     return outcome.rows
 
 
+async def deployment(cron: str, time_zone: str, site: str | None) -> RunnerDeployment:
+    """The flow by a schedule of Prefect's: five fields, in a zone of their own."""
+    schedule = Cron(cron, timezone=time_zone)
+    return await nightly.ato_deployment(f"nightly-{site or 'all'}", schedules=[schedule], parameters={"site": site})
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the flow for ever, by a schedule of Prefect's."""
     parser = argparse.ArgumentParser(prog="python -m console.prefect_flow", description="Serve the nightly job.")
@@ -54,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--time-zone", default="UTC", help="the zone of these times; default: %(default)s")
     parser.add_argument("--site", help="only this site; default: all")
     asked = parser.parse_args(arguments)
-    name = f"nightly-{asked.site or 'all'}"
-    nightly.serve(name, schedules=[Cron(asked.cron, timezone=asked.time_zone)], parameters={"site": asked.site})
+    serve(asyncio.run(deployment(asked.cron, asked.time_zone, asked.site)))
 
 
 if __name__ == "__main__":

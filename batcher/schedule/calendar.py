@@ -51,6 +51,11 @@ class Calendar:
         """The sites that rules or the sites file name, by id."""
         return sorted({*self._rules.sites, *self._zones.names})
 
+    @property
+    def zoned_sites(self) -> frozenset[str]:
+        """The sites that the sites file gives a zone."""
+        return frozenset(self._zones.names)
+
     def zone_of(self, site_id: str) -> ZoneInfo:
         """The zone of a site's wall clock."""
         return self._zones.zone_of(site_id)

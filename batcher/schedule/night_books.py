@@ -38,17 +38,17 @@ class NightBooks:
         """A site's nights, as far as they are remembered."""
         return self._books.get(site_id, {})
 
-    async def keep(self, site_ids: Collection[str], hindrances: Mapping[str, str]) -> None:
+    async def keep(self, site_ids: Collection[str], hindrances: Mapping[str, Mapping[date, str]]) -> None:
         """Open the books of sites that have come, close those of sites that have gone, and enter what has passed.
 
-        No job may be in hand. `hindrances` tells why a site's job has not begun.
+        No job may be in hand. `hindrances` tells by site and night why a job has not begun.
         """
         for gone in self._books.keys() - set(site_ids):
             await self._close(gone)
         for site_id in site_ids:
             if site_id not in self._books:
                 await self._open(site_id)
-            await self.enter(*self._cut_off(site_id), *self._missed(site_id, hindrances.get(site_id)))
+            await self.enter(*self._cut_off(site_id), *self._missed(site_id, hindrances.get(site_id, {})))
 
     async def enter(self, *nights: Night) -> None:
         """Enter nights of sites that are ours, each instead of what was known of it."""
@@ -105,8 +105,8 @@ class NightBooks:
         running = [entry for entry in self._books[site_id].values() if entry.state is State.RUNNING]
         return [replace(one, state=State.OVERRAN, why=one.why or CUT_OFF) for one in running]
 
-    def _missed(self, site_id: str, hindrance: str | None) -> list[Night]:
-        return newly_missed(self._bench.calendar, site_id, self._books[site_id], hindrance, self._bench.wall_ms())
+    def _missed(self, site_id: str, hindrances: Mapping[date, str]) -> list[Night]:
+        return newly_missed(self._bench.calendar, site_id, self._books[site_id], hindrances, self._bench.wall_ms())
 
 
 def _tell(entry: Night) -> None:

@@ -25,6 +25,7 @@ from schemas.instants import rfc3339
 
 POLL_S = 1.0
 BEAT_S = 600.0  # one calculation may take minutes
+NOBODY_ASKED = "nobody asked for it, and schedule.builtin is off"
 _FATAL = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
 
 
@@ -46,7 +47,7 @@ class Nightly:
         self.books = NightBooks(bench)
         self._due_since: dict[str, int] = {}  # in milliseconds of `now_ms`, as is `_try_at`
         self._try_at: dict[str, int] = {}
-        self._hindrances: dict[str, str] = {}
+        self._hindrances: dict[str, dict[date, str]] = {}  # site → why the job of its last night did not begin
         self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
@@ -60,9 +61,8 @@ class Nightly:
         """Enter what was missed, then make the jobs that are due now."""
         async with self._one_at_a_time:
             sites = await self._sites()
-            if self._bench.settings.schedule.builtin:
-                for site in sites:
-                    await self._begin(site)
+            for site in sites:
+                await self._begin(site)
             self.books.show()
             metrics.DEFERRED_SITES.set(len(self._agenda.deferred_sites))
 
@@ -108,10 +108,15 @@ class Nightly:
             "closed_because": self.refusal(site_id),
             "night": night,
             "night_state": entry and entry.state,
-            "waits_for": self._hindrances.get(site_id),
+            "waits_for": None
+            if entry is not None and entry.state is not State.RUNNING
+            else self._why_waiting(site_id, night),
             "deferred": site_id in self._agenda.deferred_sites,
             "overdue_s": self.books.overdue_ms(site_id) / 1000,
         }
+
+    def _why_waiting(self, site_id: str, night: date) -> str | None:
+        return self._hindrances.get(site_id, {}).get(night)
 
     # -- the job -------------------------------------------------------------------------------------------------------
 
@@ -128,14 +133,15 @@ class Nightly:
         return sites
 
     async def _begin(self, site: Site) -> None:
-        """Make the job of a site if it is due, unless something stands in its way or it failed a moment ago."""
+        """Make the job of a site if it is due, unless others are to, something stands in its way, or it just failed."""
         site_id = site.site_id
         night = due_night(self._bench.calendar, site_id, self.books.of(site_id), self._bench.wall_ms())
         if night is None:
             self._due_since.pop(site_id, None)
-            self._hindrances.pop(site_id, None)
+        elif not self._bench.settings.schedule.builtin:
+            self._hindrances[site_id] = {night: NOBODY_ASKED}
         elif hindrance := self._hindrance(site):
-            self._hindrances[site_id] = hindrance
+            self._hindrances[site_id] = {night: hindrance}
         elif now_ms() >= self._try_at.get(site_id, 0):
             await self._make(site, night, outside=False)
 
@@ -176,7 +182,7 @@ class Nightly:
         """A job failed: it is tried again after a while."""
         why = f"it could not be calculated, trying again: {error}"
         self._try_at[entry.site_id] = now_ms() + round(1000 * self._bench.backoff_s)
-        self._hindrances[entry.site_id] = why
+        self._hindrances[entry.site_id] = {entry.night: why}
         self._bench.health.raise_reason(_key(entry.site_id), f"the nightly job of {entry.site_id} failed: {error}")
         self.books.remark(entry, why)
         return replace(entry, why=why)

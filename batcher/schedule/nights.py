@@ -73,8 +73,10 @@ def last_entries(calendar: Calendar, site_id: str, book: Book, now_ms: int) -> l
     return [*settled, Night(site_id, after, State.LEFT)]
 
 
-def newly_missed(calendar: Calendar, site_id: str, book: Book, hindrance: str | None, now_ms: int) -> list[Night]:
-    """Nights after the newest one in the book whose window passed without a job; `hindrance` is why it did not begin.
+def newly_missed(
+    calendar: Calendar, site_id: str, book: Book, hindrances: Mapping[date, str], now_ms: int
+) -> list[Night]:
+    """Nights after the newest one in the book whose window passed without a job; `hindrances` say why it did not begin.
 
     Of a long absence only the last `REMEMBERED_NIGHTS` are told.
     """
@@ -83,7 +85,7 @@ def newly_missed(calendar: Calendar, site_id: str, book: Book, hindrance: str | 
         last = calendar.night_before(site_id, last)
     known, missed = max(book), list[Night]()
     while last > known and len(missed) < REMEMBERED_NIGHTS:
-        why = _why_missed(calendar, site_id, last, None if missed else hindrance)
+        why = _why_missed(calendar, site_id, last, hindrances.get(last))
         missed.append(Night(site_id, last, State.MISSED, why=why))
         last = calendar.night_before(site_id, last)
     return missed[::-1]

@@ -114,6 +114,8 @@ def check(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A sched
         when = "never opens within a year" if opens is None else f"opens next at {rfc3339(opens)}"
         zone, off_peak = calendar.zone_of(name).key, calendar.off_peak_of(name)
         screen.say(f"{name}  {zone}  off-peak {off_peak}  {when}", style="yellow" if opens is None else None)
+        if settings.sites_file and name not in calendar.zoned_sites:
+            screen.remark(f"{name} is not in {settings.sites_file}: its zone is the default one", style="yellow")
     screen.say(f"{file} is a schedule")
 
 

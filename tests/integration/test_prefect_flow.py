@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from prefect import State
+from prefect import State, get_client
 from prefect.settings import PREFECT_HOME, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from console.nightly_request import NightRefused
-from console.prefect_flow import nightly
+from console.prefect_flow import deployment, nightly
 from runtime.health import serve_http
 
 
@@ -87,3 +87,13 @@ async def test_a_job_that_was_done_already_is_done(worker: Worker) -> None:
     """The built-in scheduler, or another run, has made it."""
     worker.answers = [("already done", None)]
     assert (await run_flow()).is_completed()
+
+
+async def test_a_schedule_of_prefects_own_is_in_the_zone_of_the_site() -> None:
+    """As the server has it, once the process that serves the flow has said so."""
+    made = await deployment("5 2 * * *", "Europe/London", "S1")
+    async with get_client() as client:
+        known = await client.read_deployment(await made.aapply())
+    (entry,) = known.schedules
+    assert (known.name, known.parameters) == ("nightly-S1", {"site": "S1"})
+    assert (entry.schedule.cron, entry.schedule.timezone) == ("5 2 * * *", "Europe/London")

@@ -141,7 +141,7 @@ def test_every_night_gets_its_job_exactly_once_however_often_one_looks(
     entry = first_entry(calendar, "S", NEW, now)
     book, jobs = {entry.night: entry}, list[date]()
     for step in steps_min:
-        for missed in newly_missed(calendar, "S", book, None, now):
+        for missed in newly_missed(calendar, "S", book, {}, now):
             assert missed.night not in book
             book[missed.night] = missed
         if (night := due_night(calendar, "S", book, now)) is not None:

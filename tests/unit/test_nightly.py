@@ -307,8 +307,10 @@ async def test_without_the_builtin_scheduler_a_job_is_made_when_it_is_asked_for(
     assert (await worker.request("02 02:05")).outcome == "done"
     assert (await worker.request("02 02:10")).outcome == "already done"
     assert len(worker.horizons) == len(HORIZONS)
-    await worker.tend("03 04:00")
+    for when in ("03 02:00", "03 04:00"):
+        await worker.tend(when)
     assert worker.states() == {2: State.DONE, 3: State.MISSED}
+    assert worker.entry(3).why == "nobody asked for it, and schedule.builtin is off"
 
 
 async def test_a_site_that_another_worker_took_is_no_longer_shown_here(start: Start) -> None:

@@ -85,12 +85,12 @@ def test_a_job_that_a_crash_cut_off_is_due_again() -> None:
 def test_nights_of_an_absence_are_missed_and_made_up_for_once() -> None:
     """Down from the 2nd to the 4th, back at 10:00: three nights are missed, and one job makes up for them."""
     known = book(done(D[0]))
-    missed = newly_missed(PLAIN, "S", known, None, at("04 10:00"))
+    missed = newly_missed(PLAIN, "S", known, {}, at("04 10:00"))
     assert [(entry.night, entry.state, entry.why) for entry in missed] == [
         (night, State.MISSED, ABSENT) for night in D[1:4]
     ]
     known = {**known, **book(*missed)}
-    assert newly_missed(PLAIN, "S", known, None, at("05 01:00")) == []
+    assert newly_missed(PLAIN, "S", known, {}, at("05 01:00")) == []
     assert due_night(PLAIN, "S", known, at("05 01:00")) is None
     assert overdue_ms(PLAIN, "S", known, at("05 01:00")) == 3 * 24 * HOUR - 3 * HOUR  # since 04:00 of the 2nd
     assert due_night(PLAIN, "S", known, at("05 02:00")) == D[4]
@@ -105,14 +105,14 @@ def test_nights_of_an_absence_are_missed_and_made_up_for_once() -> None:
 
 def test_a_worker_that_comes_back_within_the_window_makes_the_job_of_that_night() -> None:
     """The nights before are missed; this one is not."""
-    missed = newly_missed(PLAIN, "S", book(done(D[0])), None, at("03 02:30"))
+    missed = newly_missed(PLAIN, "S", book(done(D[0])), {}, at("03 02:30"))
     assert [entry.night for entry in missed] == [D[1]]
     assert due_night(PLAIN, "S", book(done(D[0]), *missed), at("03 02:30")) == D[2]
 
 
 def test_a_long_absence_is_told_for_its_last_nights() -> None:
     """A year off does not become 365 entries."""
-    missed = newly_missed(PLAIN, "S", book(done(date(2025, 7, 1))), None, at("04 10:00"))
+    missed = newly_missed(PLAIN, "S", book(done(date(2025, 7, 1))), {}, at("04 10:00"))
     assert len(missed) == 35
     assert missed[-1].night == D[3]
 
@@ -120,13 +120,13 @@ def test_a_long_absence_is_told_for_its_last_nights() -> None:
 def test_a_night_that_was_blacked_out_altogether_is_missed_for_that_reason() -> None:
     """Nobody failed; but the velocity of that night is not there, and the next one makes up for it."""
     closed = calendar(dated=(Dated(D[1], None, Kind.RECEIVING),))
-    (missed,) = newly_missed(closed, "S", book(done(D[0])), "held", at("02 04:00"))
+    (missed,) = newly_missed(closed, "S", book(done(D[0])), {D[1]: "held"}, at("02 04:00"))
     assert missed.why == "blacked out from its beginning to its end: receiving"
 
 
 def test_a_night_whose_job_could_not_begin_says_why() -> None:
     """The window was open and the worker there; what stood in the way is told."""
-    (missed,) = newly_missed(PLAIN, "S", book(done(D[0])), "site S is held: damaged", at("02 04:00"))
+    (missed,) = newly_missed(PLAIN, "S", book(done(D[0])), {D[1]: "site S is held: damaged"}, at("02 04:00"))
     assert missed.why == "site S is held: damaged"
 
 
@@ -134,7 +134,7 @@ def test_a_site_that_is_new_has_missed_nothing() -> None:
     """Seen first at noon, its first job is that of the coming night; seen first at 03:00, that of this one."""
     for seen, due in (("02 12:00", D[2]), ("02 03:00", D[1]), ("02 01:00", D[1])):
         entry = first_entry(PLAIN, "S", NEW, at(seen))
-        assert newly_missed(PLAIN, "S", book(entry), None, at(seen)) == []
+        assert newly_missed(PLAIN, "S", book(entry), {}, at(seen)) == []
         assert overdue_ms(PLAIN, "S", book(entry), at(seen)) == 0
         assert due_night(PLAIN, "S", book(entry), at(f"{due.day:02} 03:30")) == due
 
@@ -145,7 +145,7 @@ def nights_of(zone: str, window: str, first: str, last: str) -> list[date]:
     now = at(first, zone)
     known, jobs = dict(book(first_entry(site, "S", NEW, now))), list[date]()
     while now < at(last, zone):
-        assert newly_missed(site, "S", known, None, now) == []
+        assert newly_missed(site, "S", known, {}, now) == []
         if (night := due_night(site, "S", known, now)) is not None:
             jobs.append(night)
             known[night] = done(night)
