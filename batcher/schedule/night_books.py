@@ -80,15 +80,15 @@ class NightBooks:
 
     async def _open(self, site_id: str) -> None:
         nights = await self._bench.database.read(read_nights, site_id)
-        why = BACK if nights else NEW
-        if nights and nights[0].state is State.LEFT:
-            await self._bench.database.write(remove_night, nights.pop(0))
-        elif nights:
-            why = None
-        self._books[site_id] = {entry.night: entry for entry in nights}
-        if why is not None:
-            entry = first_entry(self._bench.calendar, site_id, why, self._bench.wall_ms())
-            await self.enter(*([] if entry.night in self._books[site_id] else [entry]))
+        left = nights.pop(0) if nights and nights[0].state is State.LEFT else None
+        book = self._books[site_id] = {entry.night: entry for entry in nights}
+        if nights and left is None:
+            return
+        entry = first_entry(self._bench.calendar, site_id, BACK if left else NEW, self._bench.wall_ms())
+        if entry.night not in book:
+            await self.enter(entry)
+        if left is not None and left.night > entry.night:  # it is ours again before it was the other worker's
+            await self._bench.database.write(remove_night, left)
 
     async def _close(self, site_id: str) -> None:
         """A site is no longer ours: its new owner keeps its book, and shows it."""

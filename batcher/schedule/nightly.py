@@ -53,7 +53,6 @@ class Nightly:
     async def run(self) -> None:
         """Work for ever."""
         while True:
-            self._bench.health.beat("schedule", BEAT_S)
             await self.tend()
             await asyncio.sleep(POLL_S)
 
@@ -61,8 +60,10 @@ class Nightly:
         """Enter what was missed, then make the jobs that are due now."""
         async with self._one_at_a_time:
             sites = await self._sites()
+            self._bench.health.beat("schedule", BEAT_S)
             for site in sites:
                 await self._begin(site)
+                self._bench.health.beat("schedule", BEAT_S)
             self.books.show()
             metrics.DEFERRED_SITES.set(len(self._agenda.deferred_sites))
 
@@ -98,6 +99,7 @@ class Nightly:
         calendar, wall_ms = self._bench.calendar, self._bench.wall_ms()
         night = calendar.night_of(site_id, wall_ms)
         entry = self.books.of(site_id).get(night)
+        waits = entry is None or entry.state is State.RUNNING
         return {
             "site_id": site_id,
             "time_zone": calendar.zone_of(site_id).key,
@@ -108,15 +110,10 @@ class Nightly:
             "closed_because": self.refusal(site_id),
             "night": night,
             "night_state": entry and entry.state,
-            "waits_for": None
-            if entry is not None and entry.state is not State.RUNNING
-            else self._why_waiting(site_id, night),
+            "waits_for": self._hindrances.get(site_id, {}).get(night) if waits else None,
             "deferred": site_id in self._agenda.deferred_sites,
             "overdue_s": self.books.overdue_ms(site_id) / 1000,
         }
-
-    def _why_waiting(self, site_id: str, night: date) -> str | None:
-        return self._hindrances.get(site_id, {}).get(night)
 
     # -- the job -------------------------------------------------------------------------------------------------------
 

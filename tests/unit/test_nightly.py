@@ -334,11 +334,11 @@ async def test_nights_that_another_worker_had_are_not_missed_here(start: Start, 
         worker = await start()
     worker.agenda.book.enter(worker.site)
     await worker.tend("05 12:00")
-    assert worker.states() == {2: State.DONE}
+    assert worker.states() == {2: State.DONE, 3: State.LEFT}
     assert worker.nightly.standing(SITE)["overdue_s"] == 0
     await worker.tend("06 02:00")
     await worker.tend("07 12:00")
-    assert worker.states() == {2: State.DONE, 6: State.DONE, 7: State.MISSED}
+    assert worker.states() == {2: State.DONE, 3: State.LEFT, 6: State.DONE, 7: State.MISSED}
 
 
 async def test_what_a_site_left_open_when_it_went_is_not_overdue_when_it_comes_back(start: Start) -> None:
