@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 from batcher.loading import Loaded
 from batcher.sites import Site, SiteBook
-from batcher.triggers import Triggers
+from batcher.triggers import Triggers, never
 from schemas.windows import SiteWindows
 
 PATIENCE_MS = 10_000
@@ -19,12 +19,21 @@ def now_ms() -> int:
 
 
 class Agenda:
-    """Whoever loads, reads frontiers or takes partitions over says so here; who calculates waits for it."""
+    """Whoever loads, reads frontiers or takes partitions over says so here; who calculates waits for it.
 
-    def __init__(self, windows: SiteWindows) -> None:
+    `is_blacked_out` says of a site whether it is in a blackout now.
+    """
+
+    def __init__(self, windows: SiteWindows, is_blacked_out: Callable[[str], bool] = never) -> None:
+        self.is_blacked_out = is_blacked_out
         self.book = SiteBook(windows)
         self.triggers = Triggers(PATIENCE_MS)
         self._news = asyncio.Event()
+
+    @property
+    def deferred_sites(self) -> set[str]:
+        """Sites that are due and wait for the end of a blackout."""
+        return {site_id for site_id in self.triggers.due_sites if self.is_blacked_out(site_id)}
 
     def wake(self) -> None:
         """Something has happened."""

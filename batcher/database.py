@@ -83,6 +83,11 @@ class Database:
         with self._file.reading() as connection:
             return question(connection)
 
+    def tell(self, change: Callable[[Connection], None]) -> None:
+        """Make a change."""
+        with self._file.writing() as connection:
+            change(connection)
+
     # -- offsets, sites, batches ---------------------------------------------------------------------------------------
 
     def offsets(self) -> dict[tuple[str, int], int]:

@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from batcher.regulation import Reason
+from batcher.schedule.nights import State
 from schemas.sources import Source
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -46,6 +47,15 @@ HELD_FACTS = Gauge("velocity_held_facts", "Facts that wait for reference data")
 OUTBOX = Gauge("velocity_outbox_records", "Coefficients that wait to be published")
 DUE_SITES = Gauge("velocity_due_sites", "Sites that are due to be calculated")
 LIMIT = Gauge("velocity_read_concurrency_limit", "How many batch files may be read at once now")
+SCHEDULE_OPEN = Gauge("velocity_schedule_open", "1 while a site may be calculated and delivered to", ["site_id"])
+NIGHT_DONE = Gauge("velocity_schedule_night_done", "1 once the job of a site's present night is done", ["site_id"])
+OVERDUE = Gauge(
+    "velocity_schedule_overdue_seconds",
+    "Since the off-peak window of a site's first night ended that is not made up for; 0 without one",
+    ["site_id"],
+)
+DEFERRED_SITES = Gauge("velocity_schedule_deferred_sites", "Due sites that wait for the end of a blackout")
+NIGHTS = Counter("velocity_schedule_nights_total", "Nights by what became of them", ["state"])
 LOOP_LAG = Gauge("velocity_loop_lag_seconds", "By how much the event loop was late")
 MEMORY = Gauge("velocity_resident_memory_bytes", "Resident memory of the worker")
 MEMORY_LIMIT = Gauge("velocity_memory_limit_bytes", "How much resident memory the worker may have: batch.rss_limit")
@@ -67,6 +77,8 @@ def _begin_at_zero() -> None:
         LIMIT_CHANGES.labels(reason)
     for reason in ("busy", "deadline"):
         COMPUTE_REFUSED.labels(reason)
+    for state in (State.DONE, State.MISSED, State.OVERRAN):
+        NIGHTS.labels(state.value)
 
 
 _begin_at_zero()

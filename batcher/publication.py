@@ -57,7 +57,8 @@ class Publication:
         if owned.baseline is None:
             return True
         sites = {site.site_id for site in self._agenda.book.of({owned.number})}
-        waiting = sites & (self._agenda.triggers.uncalculated_sites - self._loader.holds.sites - self._failing())
+        stuck = self._loader.holds.sites | self._failing() | self._agenda.deferred_sites
+        waiting = sites & (self._agenda.triggers.uncalculated_sites - stuck)
         if waiting:
             self._say_waiting(owned, len(waiting))
             return False

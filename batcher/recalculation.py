@@ -113,7 +113,7 @@ class Recalculation:
     async def _calculate_due(self) -> None:
         triggers, loader = self._agenda.triggers, self._parts.loader
         self._put_back()
-        while due := triggers.take(loader.is_loading, loader.holds.sites, now_ms()):
+        while due := triggers.take(loader.is_loading, loader.holds.sites, now_ms(), self._agenda.is_blacked_out):
             metrics.DUE_SITES.set(len(triggers.due_sites))
             self._bench.health.beat("calculations", BEAT_S)
             if not await self._is_calculated(due):

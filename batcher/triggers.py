@@ -7,7 +7,9 @@
 3. A site that is being loaded waits: what comes next would make the calculation stale. It does not wait longer than
    `patience_ms`, so that a steady stream of batches cannot put it off for ever. One with a batch on hold does: its
    data is not all there.
-4. Sites take turns: the one that has been due longest comes first.
+4. A site in a blackout waits until that ends, however long it has been due and for whatever reason. What comes
+   meanwhile adds up: it is calculated once then. What a person asks for does not come this way and is not put off.
+5. Sites take turns: the one that has been due longest comes first.
 
 Times are UTC milliseconds, except `now`, milliseconds of any clock that only goes forward.
 """
@@ -18,13 +20,14 @@ from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """Why a run was made; `REQUEST` is a person or a schedule."""
+    """Why a run was made; `REQUEST` is a person, `SCHEDULE` the job of the night."""
 
     WINDOWS = "windows complete"
     FACTS = "facts changed"
     REFERENCE = "reference changed"
     START = "worker started"
     REQUEST = "requested"
+    SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class _Site:
             self.due_since = now
         if cause not in self.causes:
             self.causes.append(cause)
+
+
+def never(_: str) -> bool:
+    """No site is in a blackout: there is no schedule."""
+    return False
 
 
 class Triggers:
@@ -96,13 +104,24 @@ class Triggers:
         if site.calculated_ms is not None:
             site.raise_cause(Cause.REFERENCE, now)
 
-    def take(self, is_loading: Callable[[str], bool], held: Collection[str], now: int) -> Due | None:
+    def take(
+        self,
+        is_loading: Callable[[str], bool],
+        held: Collection[str],
+        now: int,
+        is_blacked_out: Callable[[str], bool] = never,
+    ) -> Due | None:
         """The next calculation to make, which is then no longer due; None if none is, or all have to wait."""
         due = sorted((site.due_since, site_id) for site_id, site in self._sites.items() if site.causes)
         for since, site_id in due:
             site = self._sites[site_id]
             patient = now - since < self._patience_ms
-            if site.complete_ms is None or site_id in held or (patient and is_loading(site_id)):
+            if (
+                site.complete_ms is None
+                or site_id in held
+                or is_blacked_out(site_id)
+                or (patient and is_loading(site_id))
+            ):
                 continue
             causes, site.causes = tuple(site.causes), []
             return Due(site_id, site.complete_ms, causes)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batcher.async_database import AsyncDatabase
+from batcher.schedule.calendar import Calendar
 from batcher.traces import SiteTraces
 from runtime.connections import partition_of
 from runtime.health import Health
@@ -25,6 +26,7 @@ class Workbench:
     partitions: int
     wall_ms: Callable[[], int]
     traces: SiteTraces = field(default_factory=SiteTraces)
+    calendar: Calendar = field(default_factory=Calendar)
 
     @property
     def batches_topic(self) -> str:
@@ -35,6 +37,10 @@ class Workbench:
     def backoff_s(self) -> float:
         """How long to wait before something is tried again."""
         return self.settings.batch.retry_backoff.total_seconds()
+
+    def is_blacked_out(self, site_id: str) -> bool:
+        """Whether a site is in a blackout now."""
+        return self.calendar.blacked_out_until(site_id, self.wall_ms()) is not None
 
     def home_of(self, site_id: str) -> int:
         """The partition of the batches topic that a site's manifests are on."""

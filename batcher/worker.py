@@ -29,6 +29,9 @@ from batcher.pulse import bounds_of, keep_pulse
 from batcher.recalculation import Parts, Recalculation
 from batcher.reference_feed import ReferenceFeed
 from batcher.regulation import Regulator
+from batcher.schedule.api import ScheduleApi, add_schedule_routes
+from batcher.schedule.file import load_calendar
+from batcher.schedule.nightly import Nightly
 from batcher.service import Service
 from batcher.traces import SiteTraces
 from batcher.workbench import Workbench
@@ -60,8 +63,9 @@ async def run_batch_worker(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    health, api = Health(), Api()
+    health, api, schedule_api = Health(), Api(), ScheduleApi()
     app = build_app(api)
+    add_schedule_routes(app, schedule_api)
     add_health_routes(app, health)
     host, wanted_port = host_and_port(settings.api.url)
     try:
@@ -72,7 +76,7 @@ async def run_batch_worker(settings: Settings) -> int:
     log.info("batch worker", worker=settings.worker_id, api=f"http://{address}", kafka=settings.kafka.bootstrap_servers)
     try:
         health.raise_reason("start", "not started yet")
-        return await _until_stopped(_work(settings, health, api, address), stop)
+        return await _until_stopped(_work(settings, health, api, schedule_api, address), stop)
     finally:
         await runner.cleanup()
 
@@ -121,9 +125,10 @@ def _first_leaf(error: BaseException) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, Refusal)), leaves[0])
 
 
-async def _work(settings: Settings, health: Health, api: Api, address: str) -> None:
+async def _work(settings: Settings, health: Health, api: Api, schedule_api: ScheduleApi, address: str) -> None:
     """Prepare, then run all parts."""
     windows = site_windows(settings)
+    calendar = load_calendar(settings, windows.zones)
     store = open_store(settings.store)
     partitions = await until_connected("start", lambda: asyncio.to_thread(_check, settings))
     file = settings.state_dir / DATABASE_FILE
@@ -133,8 +138,9 @@ async def _work(settings: Settings, health: Health, api: Api, address: str) -> N
     opened = await asyncio.to_thread(Database.open, file, settings, windows)
     database = AsyncDatabase(opened, settings.api.max_computations)
     try:
-        bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms, SiteTraces(tracing))
-        await _run_parts(bench, api, address)
+        traces = SiteTraces(tracing)
+        bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms, traces, calendar)
+        await _run_parts(bench, api, schedule_api, address)
     finally:
         await database.close(FINISH_S)
         await asyncio.to_thread(tracing.close)
@@ -152,9 +158,9 @@ def _check(settings: Settings) -> int:
     return len(partitions_of(settings.kafka, settings.topics.name(TopicRole.BATCHES)))
 
 
-async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
+async def _run_parts(bench: Workbench, api: Api, schedule_api: ScheduleApi, address: str) -> None:
     settings, health = bench.settings, bench.health
-    agenda, regulator = Agenda(bench.windows), Regulator(bounds_of(settings.batch))
+    agenda, regulator = Agenda(bench.windows, bench.is_blacked_out), Regulator(bounds_of(settings.batch))
     metrics.DATABASE_LIMIT.set(settings.batch.database_bytes)
     memory = Memory(Headroom(settings.batch.rss_limit_bytes), bench.database)
     loader = Loader(bench, regulator, memory, agenda.loaded)
@@ -165,11 +171,13 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     recalculation = Recalculation(bench, agenda, parts)
     publication = Publication(bench, agenda, ownership, loader, recalculation)
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
+    nightly = Nightly(bench, agenda, parts, recalculation)
     service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)
     api.answer_from(service, ComputeDesk(bench.database, settings.api))
+    schedule_api.answer_from(service, nightly)
     health.clear("start")
     async with asyncio.TaskGroup() as tasks:
-        for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):
+        for part in (ownership, loader, frontiers, reference, recalculation, publication, membership, nightly):
             tasks.create_task(part.run(), name=type(part).__name__.lower())
         tasks.create_task(keep_pulse(health, regulator, loader, ownership, bench.database, memory), name="pulse")
         tasks.create_task(keep_gauges(bench), name="gauges")

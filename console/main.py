@@ -19,6 +19,7 @@ from console.commands.drain import drain
 from console.commands.feed import produce, reference
 from console.commands.kafka import app as kafka
 from console.commands.results import batches, coefficients, facts, recalc, windows
+from console.commands.schedule import app as schedule
 from console.commands.settings import config
 from console.commands.top import top
 from console.commands.topics import app as topics
@@ -30,7 +31,10 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Set up": (demo, config, ("topics", topics), ("kafka", kafka)),
     "Workers": (stream, batch, top),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
-    "Results": (recalc, coefficients, compute, windows, batches, facts, ("chunks", chunks)),
+    "Results": (
+        *(recalc, ("schedule", schedule), coefficients, compute, windows, batches, facts),
+        ("chunks", chunks),
+    ),
     "Upkeep": (top, audit, gc, doctor, bench),
 }
 

@@ -1,6 +1,7 @@
-"""Times in options: ISO 8601 durations, RFC 3339 instants; what is none is named with its option."""
+"""Times in options: ISO 8601 durations, days and weeks, RFC 3339 instants; what is none is named with its option."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from console.errors import UsageError
 from schemas.instants import parse_rfc3339
@@ -35,3 +36,20 @@ def parse_instant(option: str, text: str) -> int:
         raise UsageError(
             f"{option} {text!r}: write an instant with its offset, such as 2011-06-01T00:00:00+01:00"
         ) from None
+
+
+def parse_day(option: str, text: str) -> date:
+    """`2026-10-25`, or `2026-W43` for that week's Monday.
+
+    Raises:
+        UsageError: it is neither; names the option.
+    """
+    try:
+        return date.fromisoformat(text)  # a week is its Monday
+    except ValueError:
+        raise UsageError(f"{option} {text!r}: write a day such as 2026-10-25, or a week such as 2026-W43") from None
+
+
+def wall_clock(at_ms: int, zone: ZoneInfo) -> datetime:
+    """What the wall clock of a zone shows at an instant."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(zone)

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from runtime.sizes import parse_bytes
 from schemas.sources import Source
 from schemas.topics import TOPICS, TopicRole, TopicSpec
+from schemas.wall_spans import WallSpan
 from schemas.windows import WindowSpec
 
 CONFIG_FILE = "VELOCITY_CONFIG_FILE"
@@ -40,6 +41,11 @@ def _window_spec(text: str) -> str:
 
 def _size(text: str) -> str:
     parse_bytes(text)
+    return text
+
+
+def _wall_span(text: str) -> str:
+    WallSpan.parse(text)
     return text
 
 
@@ -219,6 +225,14 @@ class VelocitySettings(_Section):
         return self
 
 
+class ScheduleSettings(_Section):
+    """When sites may be calculated and delivered to. `off_peak` is in site-local time; `file` has rules per site."""
+
+    builtin: bool = True  # the batch worker begins the nightly job; without it cron or Prefect does
+    off_peak: Annotated[str, AfterValidator(_wall_span)] = "02:00-04:00"
+    file: Path | None = None
+
+
 class ApiSettings(_Section):
     """Where the batch worker listens, where the command line calls it, and how much it computes for others."""
 
@@ -260,6 +274,7 @@ class Settings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     batch: BatchSettings = BatchSettings()
     velocity: VelocitySettings = VelocitySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     api: ApiSettings = ApiSettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()

@@ -302,6 +302,25 @@ _BATCH = Row(
             (("sum(velocity_due_sites)", "due"),),
         ),
         Panel(
+            "Schedule",
+            "Sites that are open now, whose night is done, that wait for the end of a blackout",
+            "short",
+            (
+                ("sum(velocity_schedule_open)", "open"),
+                ("sum(velocity_schedule_night_done)", "night done"),
+                ("sum(velocity_schedule_deferred_sites)", "deferred"),
+            ),
+        ),
+        Panel(
+            "Nights",
+            "What became of them, over the last day; by how much a site's velocity is overdue",
+            "short",
+            (
+                ("sum by (state) (increase(velocity_schedule_nights_total[1d]))", "{{state}}"),
+                ("max(velocity_schedule_overdue_seconds) / 3600", "hours overdue"),
+            ),
+        ),
+        Panel(
             "Held",
             "Sites and batches that cannot be loaded; `velocity batches` names them",
             "short",

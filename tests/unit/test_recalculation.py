@@ -15,6 +15,7 @@ from batcher.publication import Publication
 from batcher.recalculation import Parts, Recalculation
 from batcher.sites import Site
 from batcher.traces import SiteTraces
+from batcher.triggers import never
 from runtime.health import Health
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
@@ -145,3 +146,16 @@ async def test_a_steady_stream_of_corrections_does_not_put_off_publication() -> 
     await world.work(2.5, corrections())
     assert len(world.calculations) > 20
     assert world.baselines == 1
+
+
+async def test_a_site_in_a_blackout_holds_up_nobody_and_is_calculated_after_it() -> None:
+    """Others are calculated and their partition is published; what it had before stands meanwhile."""
+    world = World(fails_for_bad)
+    world.agenda.is_blacked_out = {"DARK"}.__contains__
+    world.due("DARK", "GOOD")
+    await world.work(1.2)
+    assert (world.calculations, world.baselines) == (["GOOD"], 1)
+    assert world.agenda.deferred_sites == {"DARK"}
+    world.agenda.is_blacked_out = never
+    await world.work(0.7)
+    assert world.calculations == ["GOOD", "DARK"]

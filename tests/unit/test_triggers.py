@@ -183,3 +183,25 @@ def test_what_comes_while_a_site_is_being_calculated_is_another_reason() -> None
     triggers.facts_changed("A", 5, 3)
     triggers.calculated("A", 100)
     assert triggers.take(quiet, (), 4) == Due("A", 100, (Cause.FACTS,))
+
+
+# -- blackouts ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_in_a_blackout_waits_for_its_end_and_is_one_calculation_then() -> None:
+    """
+    blackout    1 ───────────────────────── 5
+    windows        2 (100)    3 (200)
+    taken                                    5: as of 200
+    Patience is no way out of it, and another site goes on.
+    """
+    triggers = made(50)
+    triggers.windows_complete("A", 100, 2)
+    triggers.facts_changed("A", 5, 3)
+    triggers.windows_complete("A", 200, 3)
+    triggers.windows_complete("B", 70, 3)
+    only_a = {"A"}.__contains__
+    assert triggers.take(quiet, (), 3 + 9 * PATIENCE, only_a) == Due("B", 70, (Cause.WINDOWS,))
+    assert triggers.take(quiet, (), 3 + 9 * PATIENCE, only_a) is None
+    assert triggers.due_sites == {"A"}
+    assert triggers.take(quiet, (), 4 + 9 * PATIENCE) == Due("A", 200, (Cause.WINDOWS, Cause.FACTS))
