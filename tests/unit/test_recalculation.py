@@ -16,6 +16,7 @@ from batcher.recalculation import Parts, Recalculation
 from batcher.sites import Site
 from batcher.traces import SiteTraces
 from runtime.health import Health
+from runtime.settings import Settings
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 HOUR = 3_600_000
@@ -42,6 +43,7 @@ class World:
             backoff_s=0.05,
             wall_ms=lambda: 0,
             windows=WINDOWS,
+            settings=Settings(),
             traces=SiteTraces(),
             home_of=lambda site_id: 0,
         )
