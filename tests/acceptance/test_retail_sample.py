@@ -29,7 +29,7 @@ INSTANTS = {
 LINES = 209_029
 DISORDER = Disorder(max_out_of_orderness_ms=600_000, late_fraction=0.01, duplicate_fraction=0.01)
 RATIOS = ("lines_per_day", "units_per_day", "velocity_coefficient", "demand_cv")
-EXACT = ("order_lines", "units_ordered", "units_returned", "net_units", "normalized_lines", "variance_units")
+EXACT = ("order_lines", "units_ordered", "units_returned", "net_units", "normalized_lines", "variance_units", "forward_lines")
 CLASSES = ("abc_class", "xyz_class")
 
 
@@ -96,7 +96,8 @@ def _assert_row(row: dict[str, str], wanted: dict[str, Any], as_of: str) -> None
     first_seen = datetime.fromisoformat(row["first_seen"])
     assert first_seen.astimezone(UTC).replace(tzinfo=None) == wanted["first_seen"], sku
     assert row["provisional"] == str(wanted["provisional"]).lower(), sku
-    assert (row["inventory_accuracy"], float(row["coverage"])) == ("", 1.0), sku
+    assert (row["inventory_accuracy"], row["count_accuracy"], float(row["coverage"])) == ("", "", 1.0), sku
+    assert row["stable_class"] == wanted["abc_class"], sku  # classes have no memory unless the settings give them one
     assert len(row["run_id"]) == 64
 
 
