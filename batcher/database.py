@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from batcher import catalogue, fact_sums, facts, outbox, reference, runs
 from batcher.database_file import DatabaseFile
+from batcher.explanation import Explainer, Explanation
 from batcher.facts import InsertResult, Load
 from batcher.known_keys import KnownKeys
 from batcher.outbox import OutboxRow
@@ -36,6 +37,7 @@ class Database:
         self._windows = windows
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
+        self._explainer = Explainer(self._calculator, settings.velocity)
         self._kept_instants = settings.batch.kept_instants
         self._keys = KnownKeys(settings.batch.key_table_bytes)
 
@@ -214,6 +216,11 @@ class Database:
         """Coefficients of a site or of all, of one `as_of` or of each site's newest: see `runs.results`."""
         with self._file.reading() as connection:
             return runs.results(connection, site_id, as_of_ms, horizon, skus)
+
+    def explain(self, run: Run, sku: str) -> Explanation | None:
+        """What the coefficient of a SKU in a current run is made of; None if the run has no such row."""
+        with self._file.snapshot() as connection:
+            return self._explainer.explain(connection, run, sku)
 
     # -- outbox --------------------------------------------------------------------------------------------------------
 

@@ -109,6 +109,14 @@ class DatabaseFile:
             finally:
                 self._at_work.discard(cursor)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Like `reading`, but all questions are answered by one state, and temporary tables are let go at the end."""
+        with self.reading() as connection:
+            if self._owner != threading.get_ident():
+                connection.begin()  # ends with the cursor
+            yield connection
+
 
 def _config(settings: BatchSettings) -> dict[str, Any]:
     return {

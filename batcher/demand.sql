@@ -114,7 +114,11 @@ CREATE OR REPLACE MACRO normalized_line(weight, season_index, uplift) AS billion
 -- name: name_plain_lines
 -- Facts with what they count as order lines, where there are no factors.
 CREATE OR REPLACE TEMP MACRO weighed_facts(require_known_items) AS TABLE
-SELECT *, 1::DECIMAL(18, 9) AS normalized_line FROM converted_facts(require_known_items);
+SELECT
+    *, NULL::VARCHAR AS weight_key, NULL::DECIMAL(12, 6) AS weight, NULL::VARCHAR AS season_key,
+    NULL::DECIMAL(12, 6) AS season_index, NULL::VARCHAR AS promotion_key, NULL::DECIMAL(12, 6) AS uplift,
+    1::DECIMAL(18, 9) AS normalized_line
+FROM converted_facts(require_known_items);
 
 -- name: name_factored_lines
 -- Facts with the factors that are in effect when they happened, null for none, and what they count as order lines.
@@ -129,3 +133,11 @@ LEFT JOIN weight_spans
 LEFT JOIN demand_spans
     ON told.sku = demand_spans.sku
     AND told.event_time_ms >= demand_spans.start_ms AND told.event_time_ms < demand_spans.end_ms;
+
+-- name: define_class_demand
+-- What classes are decided by; net units that are below 0 count nothing.
+CREATE OR REPLACE MACRO class_demand(class_metric, net_units, forward_lines, normalized_lines) AS CASE class_metric
+    WHEN 'units' THEN greatest(net_units, 0)::DECIMAL(38, 9)
+    WHEN 'forward_lines' THEN forward_lines
+    ELSE normalized_lines
+END;

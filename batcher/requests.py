@@ -9,7 +9,7 @@ from schemas.instants import parse_rfc3339
 
 MAX_SKUS = 10_000
 MAX_ROWS = 100_000
-_DEFAULT_HORIZON = "rolling_30d"
+DEFAULT_HORIZON = "rolling_30d"
 
 SkuText = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -22,7 +22,7 @@ class ComputeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /api/v1/velocity/compute`. `as_of` is RFC 3339; left out, the newest run answers."""
 
     skus: Annotated[tuple[SkuText, ...], msgspec.Meta(min_length=1, max_length=MAX_SKUS)]
-    window: str = _DEFAULT_HORIZON
+    window: str = DEFAULT_HORIZON
     site_id: str | None = None
     as_of: str | None = None
 
@@ -32,7 +32,7 @@ class RecalcRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     as_of: str
     site_id: str | None = None
-    horizon: str = _DEFAULT_HORIZON
+    horizon: str = DEFAULT_HORIZON
     partial: bool = False
 
 
@@ -69,6 +69,16 @@ def read_horizon(name: str, text: str, known: Collection[str]) -> str:
     """
     if text not in known:
         raise BadRequest(f"{name}: there is no horizon {text!r}; there are {', '.join(sorted(known))}")
+    return text
+
+
+def read_text(name: str, text: str | None) -> str:
+    """
+    Raises:
+        BadRequest: it is missing or empty.
+    """
+    if not text or not text.strip():
+        raise BadRequest(f"{name}: must be given")
     return text
 
 

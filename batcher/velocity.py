@@ -54,14 +54,22 @@ class Calculator:
         runs.store(connection, run)
         return run
 
+    def prepare(self, connection: Connection, run: Run) -> dict[str, Any]:
+        """Make the tables that the queries about a run's facts read; the queries' parameters."""
+        demand.weigh(connection, run.site_id, run.start_ms, run.as_of_ms, self._windows.zones.zone_of(run.site_id))
+        return self._values(run)
+
+    def identify(self, connection: Connection, run: Run) -> str:
+        """The id that the run would have if it were made now."""
+        return self._plan(connection, run.site_id, run.as_of_ms, HORIZONS[run.horizon], run.trigger, 0).run_id
+
     def _insert_results(self, connection: Connection, run: Run) -> int:
         """How many they are."""
-        zone = self._windows.zones.zone_of(run.site_id)
-        demand.weigh(connection, run.site_id, run.start_ms, run.as_of_ms, zone)
+        values = self.prepare(connection, run)
         blocks = range(1, HORIZONS[run.horizon].blocks + 1)
         counts = (_QUERIES["block_lines"].filled(block=str(block)).sql for block in blocks)
         query = _QUERIES["calculate"].filled(block_lines=", ".join(counts))
-        return query.value(connection, **self._values(run))
+        return query.value(connection, **values)
 
     def _plan(
         self, connection: Connection, site_id: str, as_of_ms: int, horizon: Horizon, trigger: str, now_ms: int

@@ -91,13 +91,7 @@ projected AS (
     FROM totals LEFT JOIN seasons_ahead USING (sku)
 ),
 measured AS (
-    SELECT
-        *,
-        CASE $class_metric
-            WHEN 'units' THEN greatest(net_units, 0)::DECIMAL(38, 9)
-            WHEN 'forward_lines' THEN forward_lines
-            ELSE normalized_lines
-        END AS demand
+    SELECT *, class_demand($class_metric, net_units, forward_lines, normalized_lines) AS demand
     FROM projected
 ),
 ranked AS (

@@ -17,6 +17,7 @@ from console.commands.drain import drain
 from console.commands.feed import produce, reference
 from console.commands.kafka import app as kafka
 from console.commands.results import batches, coefficients, facts, recalc, windows
+from console.commands.results import explain as explain_sku
 from console.commands.settings import config
 from console.commands.top import top
 from console.commands.topics import app as topics
@@ -28,7 +29,7 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Set up": (demo, config, ("topics", topics), ("kafka", kafka)),
     "Workers": (stream, batch, top),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
-    "Results": (recalc, coefficients, windows, batches, facts),
+    "Results": (recalc, coefficients, explain_sku, windows, batches, facts),
     "Upkeep": (top, audit, gc, doctor, bench),
 }
 
