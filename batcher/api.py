@@ -28,7 +28,16 @@ from batcher.explanation import Explanation
 from batcher.horizon import HORIZONS
 from batcher.objections import NotFound, NotReady
 from batcher.replies import Handler, errors_as_json, json_reply, table_reply
-from batcher.requests import DEFAULT_HORIZON, ComputeRequest, RecalcRequest, read_body, read_horizon, read_instant, read_limit, read_text
+from batcher.requests import (
+    DEFAULT_HORIZON,
+    ComputeRequest,
+    RecalcRequest,
+    read_body,
+    read_horizon,
+    read_instant,
+    read_limit,
+    read_text,
+)
 from batcher.runs import Run
 from batcher.service import Service
 from batcher.sites import Site

@@ -17,7 +17,7 @@ SELECT
 FROM weighed_facts($require_known_items)
 WHERE source = 'orders' AND site_id = $site_id AND sku = $sku
     AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
-GROUP BY ALL ORDER BY lines DESC, ALL;
+GROUP BY ALL ORDER BY lines DESC, channel, weight_key, season_key, promotion_key;
 
 -- name: seasons_ahead
 -- The season's rows on the days ahead; on days without one the index is 1.

@@ -44,7 +44,16 @@ def _answer(told: Mapping[str, Any]) -> Section:
 
 
 def _factors(told: Mapping[str, Any]) -> Section:
-    columns = ("lines", "channel", "weight", "season index", "uplift", "a line counts", "normalised lines", "by the rows")
+    columns = (
+        "lines",
+        "channel",
+        "weight",
+        "season index",
+        "uplift",
+        "a line counts",
+        "normalised lines",
+        "by the rows",
+    )
     rows = [
         (
             *(row["lines"], row["channel"] or "–", _factor(row["weight"]), _factor(row["season_index"])),
@@ -76,7 +85,9 @@ def _conversions(told: Mapping[str, Any]) -> Section:
 
 
 def _season(told: Mapping[str, Any]) -> Section:
-    text = f"{_number(told['result']['forward_lines'])} normalised lines in the season of the 30 days from {told['as_of']}"
+    text = (
+        f"{_number(told['result']['forward_lines'])} normalised lines in the season of the 30 days from {told['as_of']}"
+    )
     rows = [(row["days"], _number(row["season_index"]), row["season_key"]) for row in told["seasons_ahead"]]
     if not rows:
         return Section("Season ahead", text + ": no season's row applies, each index is 1")
@@ -86,8 +97,12 @@ def _season(told: Mapping[str, Any]) -> Section:
 def _standing(told: Mapping[str, Any]) -> Section:
     standing = told["standing"]
     metric = standing["metric"].replace("_", " ")
-    share = "nothing was picked" if standing["share_before"] is None else f"{standing['share_before']:.2%} come before it"
-    text = f"of the {_number(standing['site_demand'])} {metric} of the site {share}; it has {_number(standing['demand'])}"
+    share = (
+        "nothing was picked" if standing["share_before"] is None else f"{standing['share_before']:.2%} come before it"
+    )
+    text = (
+        f"of the {_number(standing['site_demand'])} {metric} of the site {share}; it has {_number(standing['demand'])}"
+    )
     rows = [
         (row["class"], f"{row['share']:.0%}", f"{row['demand']:,.4g}", _distance(row["distance"]))
         for row in standing["thresholds"]

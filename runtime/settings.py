@@ -192,7 +192,9 @@ class VelocitySettings(_Section):
         if self.abc_a >= self.abc_b or self.xyz_x > self.xyz_y:
             raise ValueError("thresholds must ascend: abc_a < abc_b and xyz_x <= xyz_y")
         if (self.class_margin > 0) != (self.class_runs > 1):
-            raise ValueError("class_margin above 0 and class_runs above 1 go together: one without the other does nothing")
+            raise ValueError(
+                "class_margin above 0 and class_runs above 1 go together: one without the other does nothing"
+            )
         if not self.horizons or len(set(self.horizons)) < len(self.horizons):
             raise ValueError("horizons must name one at least, and each once")
         return self
@@ -255,7 +257,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keeps_the_run_before(self) -> Self:
         if self.velocity.has_memory and self.batch.kept_instants < 2:
-            raise ValueError("batch.kept_instants must be 2 at least where velocity.class_runs is: the run before is read")
+            raise ValueError(
+                "batch.kept_instants must be 2 at least where velocity.class_runs is: the run before is read"
+            )
         return self
 
     @model_validator(mode="after")

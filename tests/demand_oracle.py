@@ -51,9 +51,7 @@ class DemandOracle:
         rows = [
             (_scope(row), row.uplift)
             for row in self._of(Promotion)
-            if row.sku in (None, sku)
-            and _since(row.start) <= at_ms
-            and (row.end is None or at_ms < row.end)
+            if row.sku in (None, sku) and _since(row.start) <= at_ms and (row.end is None or at_ms < row.end)
         ]
         return Fraction(max(rows)[1]) if rows else Fraction(1)
 

@@ -47,12 +47,17 @@ def factors() -> list[ReferenceRecord]:
     """Two channels, seasons, a sale that one SKU does not take part in, and one that has promotions of its own."""
     return [
         Channel(channel="domestic", weight=Decimal("0.9")),
-        Channel(channel="domestic", site_id=SITE_ID, weight=Decimal("0.85"), valid_from=at("2011-04-01T00:00:00+01:00")),
+        Channel(
+            channel="domestic", site_id=SITE_ID, weight=Decimal("0.85"), valid_from=at("2011-04-01T00:00:00+01:00")
+        ),
         Channel(channel="export", weight=Decimal("1.234567")),
         Channel(channel="export", weight=Decimal(0), valid_from=at("2011-05-30T00:00:00+01:00")),
         *seasons(),
         Promotion(
-            promo_id="SALE", start=at("2011-04-04T00:00:00+01:00"), end=at("2011-04-11T00:00:00+01:00"), uplift=Decimal("1.3")
+            promo_id="SALE",
+            start=at("2011-04-04T00:00:00+01:00"),
+            end=at("2011-04-11T00:00:00+01:00"),
+            uplift=Decimal("1.3"),
         ),
         Promotion(
             promo_id="SALE",
