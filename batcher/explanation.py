@@ -1,4 +1,4 @@
-"""Why a SKU has the coefficient that it has: every input, the rows that weigh it, and where its class begins and ends."""
+"""Why a SKU has the coefficient that it has: every input, the rows that weigh it, and the bounds of its class."""
 
 from typing import Any
 
@@ -103,8 +103,8 @@ class Explainer:
         share = f"{float(bounds[f'{verb}_{crossed}']):.4g}"
         left = self._rules.class_runs - pending
         return (
-            f"{raw} for {pending} of {self._rules.class_runs} runs in a row and within the margin: the stable class follows "
-            f"once the share before {side} {share}, or after {left} more such {'run' if left == 1 else 'runs'}"
+            f"{raw} for {pending} of {self._rules.class_runs} runs in a row and within the margin: the stable class "
+            f"follows once the share before {side} {share}, or after {left} more such {'run' if left == 1 else 'runs'}"
         )
 
     def _previous(

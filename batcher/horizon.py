@@ -58,7 +58,7 @@ def days_before(at_ms: int, days: int, zone: ZoneInfo) -> int:
 
 
 def days_after(at_ms: int, days: int, zone: ZoneInfo) -> int:
-    """The instant of the same wall time `days` calendar days later; see `days_before`. No days later is the instant itself."""
+    """The instant of the same wall time `days` calendar days later, the instant itself for none; see `days_before`."""
     return days_before(at_ms, -days, zone) if days else at_ms
 
 

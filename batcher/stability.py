@@ -13,8 +13,11 @@ _BILLIONTH = Decimal("1e-9")
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """Where a run finds the stable classes of before: in the results of `former_run_id`, or, after the database was lost, in
-    what the coefficients topic held, which `recovered` is a hash of. One of the two at most."""
+    """Where a run finds the stable classes of before, one of the two at most.
+
+    In the results of `former_run_id`, or, after the database was lost, in what the coefficients topic held, which
+    `recovered` is a hash of.
+    """
 
     former_run_id: str | None = None
     recovered: str | None = None
@@ -31,7 +34,7 @@ def find_former(connection: Connection, site_id: str, horizon: str, as_of_ms: in
 
 
 def recover(connection: Connection, partition: int) -> None:
-    """Take the stable classes from what is published of the partition's sites, where it is newer than all current runs."""
+    """Take the stable classes from what is published of a partition's sites, where that is newer than all runs."""
     for step in ("name_newer_published", "forget_recovered", "recover"):
         _QUERIES[step].rows(connection, partition=partition)
 

@@ -15,8 +15,8 @@ from runtime.settings import VelocitySettings, milliseconds
 from schemas.records import Window
 from schemas.windows import SiteWindows
 
-#: What the columns mean, as velocity.sql, demand.sql, stability.sql, units.sql and horizon.py have it; the next number once one of them gives
-#: other results for the same facts. It is part of every `run_id`.
+#: What the columns mean, as velocity.sql, demand.sql, stability.sql, units.sql and horizon.py have it; the next number
+#: once one of them gives other results for the same facts. It is part of every `run_id`.
 DEFINITION = 2
 
 _QUERIES = load_queries("velocity")

@@ -1,4 +1,4 @@
-"""An explanation as a person reads it, top to bottom: the answer, what it was made of, where it stands, what changed. Pure."""
+"""An explanation as a person reads it: the answer, what it was made of, where it stands, what changed. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ def sections(explanation: Mapping[str, Any]) -> Iterator[Section]:
 def _answer(told: Mapping[str, Any]) -> Section:
     result = told["result"]
     text = (
-        f"{result['velocity_coefficient']:.4g} normalised picks a day = {_number(result['normalized_lines'])} normalised "
-        f"lines / {told['days']} days, from {told['start']} to {told['as_of']}"
+        f"{result['velocity_coefficient']:.4g} normalised picks a day = {_number(result['normalized_lines'])} "
+        f"normalised lines / {told['days']} days, from {told['start']} to {told['as_of']}"
     )
     if not told["up_to_date"]:
-        text += "\nFacts, reference data or settings have changed since: the parts below are those of now, and need not add up"
+        text += "\nFacts, reference data or settings have changed since: the parts are those of now, and need not add up"
     title = f"{told['sku']} at {told['site_id']}, {told['horizon']}: {result['abc_class']}{result['xyz_class']}"
     return Section(title, text)
 
@@ -54,7 +54,7 @@ def _factors(told: Mapping[str, Any]) -> Section:
         "normalised lines",
         "by the rows",
     )
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (
             *(row["lines"], row["channel"] or "–", _factor(row["weight"]), _factor(row["season_index"])),
             *(_factor(row["uplift"]), _number(row["line"]), _number(row["normalized_lines"])),

@@ -97,7 +97,7 @@ def results(database: Database, as_of_ms: int) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("instant", INSTANTS)
 def test_every_sku_is_normalised_exactly(database: Database, lines: Lines, instant: str) -> None:
-    """Each line by its channel, the month of its wall clock and the promotions of its moment: to the last of 9 decimals."""
+    """Each line by its channel, the month of its wall clock and the promotions of its moment, to the last decimal."""
     as_of_ms = at(instant)
     start_ms = HORIZONS["rolling_30d"].start(as_of_ms, TIME_ZONE)
     oracle = DemandOracle(factors(), SITE_ID, TIME_ZONE)

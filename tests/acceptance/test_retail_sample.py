@@ -109,6 +109,20 @@ def _assert_row(row: dict[str, str], wanted: dict[str, Any], as_of: str) -> None
     assert len(row["run_id"]) == 64
 
 
+def test_a_coefficient_is_explained_down_to_its_batches(pipeline: PipelineWorld) -> None:
+    """`velocity explain`: lines, units and facts add up to the row, for machines; for people, top to bottom."""
+    as_of = f"{INSTANTS['the end of the sample'][1]}:00Z"
+    pipeline.run("recalc", "--as-of", as_of)
+    (told,) = pipeline.json("explain", "85123a", "--as-of", as_of)
+    result = told["result"]
+    assert sum(row["normalized_lines"] for row in told["factors"]) == result["normalized_lines"] > 100
+    assert sum(row["units"] for row in told["conversions"] if row["source"] == "orders") == result["units_ordered"]
+    assert {row["kind"] for row in told["batches"]} == {"on_time"}
+    text = pipeline.run("explain", "85123A", "--site", "UK-DC1", "--as-of", as_of).stdout
+    assert text.startswith("85123A at UK-DC1, rolling_30d: A")
+    assert told["batches"][0]["batch_id"] in text
+
+
 def test_the_audit_accounts_for_every_line(pipeline: PipelineWorld) -> None:
     """Delivered = batches + corrections + dead letters + open, down to every offset."""
     audit = pipeline.json("audit", "--deep", timeout_s=300)

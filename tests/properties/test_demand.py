@@ -61,7 +61,7 @@ lines = st.tuples(st.sampled_from(SKUS), st.sampled_from(CHANNELS), instants | i
 def test_every_line_counts_what_the_rows_of_its_moment_say(
     records: dict[str, ReferenceRecord], facts: list[tuple[str, str | None, int]]
 ) -> None:
-    """The narrowest scope first, then the latest row or the highest uplift; months by the wall clock; halves to even."""
+    """The narrowest scope, then the latest row or the highest uplift; months by the wall clock; halves to even."""
     events = [
         order(f"E{number}", rfc3339(at_ms), sku=sku, channel=channel)
         for number, (sku, channel, at_ms) in enumerate(facts)

@@ -38,7 +38,7 @@ def raw_class(share: float) -> str:
 
 
 def stable_classes(database: Database, shares: Sequence[float]) -> list[str]:
-    """The stable class after each of a SKU's runs, by its cumulative shares before, as the SQL of the product has it."""
+    """The stable class after each of a SKU's runs, by its cumulative shares before, as the product's SQL has it."""
     rules = VelocitySettings(class_margin=MARGIN, class_runs=RUNS)
     stable, former, pending = None, None, 0
     found: list[str] = []
