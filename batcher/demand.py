@@ -37,6 +37,7 @@ def weigh(connection: Connection, site_id: str, start_ms: int, as_of_ms: int, zo
     values: dict[str, Any] = {
         "site_id": site_id,
         "start_ms": start_ms,
+        "as_of_ms": as_of_ms,
         "end_ms": days_after(as_of_ms, DAYS_AHEAD, zone),
         **month_values(start_ms, as_of_ms, zone),
     }

@@ -85,7 +85,7 @@ chosen AS (
 )
 SELECT
     sku, start_ms, end_ms, season.key AS season_key, season.value AS season_index,
-    promotion.key AS promotion_key, promotion.value AS uplift
+    promotion.key AS promotion_key, promotion.value AS uplift, start_ms < $as_of_ms AS is_past
 FROM chosen;
 
 -- name: are_there_factors
@@ -131,7 +131,7 @@ LEFT JOIN weight_spans
     ON told.channel = weight_spans.channel
     AND told.event_time_ms >= weight_spans.start_ms AND told.event_time_ms < weight_spans.end_ms
 LEFT JOIN demand_spans
-    ON told.sku = demand_spans.sku
+    ON told.sku = demand_spans.sku AND is_past -- those of the days ahead are only in the way
     AND told.event_time_ms >= demand_spans.start_ms AND told.event_time_ms < demand_spans.end_ms;
 
 -- name: define_class_demand

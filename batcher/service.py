@@ -170,7 +170,8 @@ class Service:
         if run is None or (as_of_ms is not None and run.as_of_ms != as_of_ms):
             at = rfc3339(as_of_ms or 0)
             raise NotFound(
-                f"site {site.site_id} keeps no calculation for {at}: `velocity recalc --as-of {at}` makes one"
+                f"site {site.site_id} keeps no calculation of {horizon} for {at}: "
+                f"`velocity recalc --as-of {at} --horizon {horizon}` makes one"
             )
         return run
 
