@@ -31,8 +31,8 @@ def month_values(start_ms: int, as_of_ms: int, zone: ZoneInfo) -> dict[str, list
 def weigh(connection: Connection, site_id: str, start_ms: int, as_of_ms: int, zone: ZoneInfo) -> None:
     """Let `weighed_facts` give facts with what they count as order lines, by the site's factors over a horizon.
 
-    `weight_spans` and `demand_spans` have those factors, also over the days ahead. Where there are none, facts are not
-    joined with them. All three are of this connection alone.
+    `weight_spans` and `demand_spans` have those factors, the latter also over the days ahead. Where there are none, facts
+    are not joined with them. All of these are of this connection alone.
     """
     values: dict[str, Any] = {
         "site_id": site_id,
@@ -41,7 +41,7 @@ def weigh(connection: Connection, site_id: str, start_ms: int, as_of_ms: int, zo
         "end_ms": days_after(as_of_ms, DAYS_AHEAD, zone),
         **month_values(start_ms, as_of_ms, zone),
     }
-    for step in ("make_weight_spans", "make_demand_spans"):
+    for step in ("make_weight_spans", "make_demand_spans", "make_quotients"):
         _QUERIES[step].rows(connection, **values)
     weighing = _WEIGHING[_QUERIES["are_there_factors"].value(connection)]
     weighing.rows(connection)

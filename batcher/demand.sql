@@ -27,7 +27,10 @@ chosen AS (
     WHERE candidates.start_ms <= pieces.start_ms AND candidates.end_ms >= pieces.end_ms
     GROUP BY ALL
 )
-SELECT channel, start_ms, end_ms, choice.key AS weight_key, choice.weight AS weight FROM chosen;
+SELECT
+    channel, start_ms, end_ms, choice.key AS weight_key, choice.weight AS weight,
+    dense_rank() OVER (ORDER BY choice.weight) AS weight_no
+FROM chosen;
 
 -- name: make_demand_spans
 -- During `[start_ms, end_ms)` the demand of a SKU is multiplied by `season_index` and by `uplift`; null is 1, as is what
@@ -85,8 +88,21 @@ chosen AS (
 )
 SELECT
     sku, start_ms, end_ms, season.key AS season_key, season.value AS season_index,
-    promotion.key AS promotion_key, promotion.value AS uplift, start_ms < $as_of_ms AS is_past
+    promotion.key AS promotion_key, promotion.value AS uplift, start_ms < $as_of_ms AS is_past,
+    dense_rank() OVER (ORDER BY season.value, promotion.value) AS demand_no
 FROM chosen;
+
+-- name: make_quotients
+-- What a line counts by each weight and each demand that there is, 0 being none: a quotient is costly, and they are few.
+CREATE OR REPLACE TEMP TABLE quotients AS
+WITH weights AS (SELECT DISTINCT weight_no, weight FROM weight_spans UNION ALL SELECT 0, 1),
+demands AS (
+    SELECT DISTINCT demand_no, coalesce(season_index, 1) AS season_index, coalesce(uplift, 1) AS uplift
+    FROM demand_spans WHERE is_past
+    UNION ALL SELECT 0, 1, 1
+)
+SELECT weight_no, demand_no, normalized_line(weight, season_index, uplift) AS normalized_line
+FROM weights CROSS JOIN demands;
 
 -- name: are_there_factors
 SELECT EXISTS (FROM weight_spans) OR EXISTS (FROM demand_spans);
@@ -122,17 +138,20 @@ FROM converted_facts(require_known_items);
 
 -- name: name_factored_lines
 -- Facts with the factors that are in effect when they happened, null for none, and what they count as order lines.
+-- Wants the tables of spans and quotients.
 CREATE OR REPLACE TEMP MACRO weighed_facts(require_known_items) AS TABLE
 SELECT
-    told.*, weight_key, weight, season_key, season_index, promotion_key, uplift,
-    normalized_line(coalesce(weight, 1), coalesce(season_index, 1), coalesce(uplift, 1)) AS normalized_line
+    told.*, weight_key, weight, season_key, season_index, promotion_key, uplift, normalized_line
 FROM converted_facts(require_known_items) AS told
 LEFT JOIN weight_spans
     ON told.channel = weight_spans.channel
     AND told.event_time_ms >= weight_spans.start_ms AND told.event_time_ms < weight_spans.end_ms
 LEFT JOIN demand_spans
     ON told.sku = demand_spans.sku AND is_past -- those of the days ahead are only in the way
-    AND told.event_time_ms >= demand_spans.start_ms AND told.event_time_ms < demand_spans.end_ms;
+    AND told.event_time_ms >= demand_spans.start_ms AND told.event_time_ms < demand_spans.end_ms
+JOIN quotients
+    ON coalesce(weight_spans.weight_no, 0) = quotients.weight_no
+    AND coalesce(demand_spans.demand_no, 0) = quotients.demand_no;
 
 -- name: define_class_demand
 -- What classes are decided by; net units that are below 0 count nothing.
