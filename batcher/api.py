@@ -29,10 +29,20 @@ from aiohttp.typedefs import Middleware
 from batcher import metrics
 from batcher.computing import ComputeDesk
 from batcher.database import Database
+from batcher.explanation import Explanation
 from batcher.horizon import HORIZONS
 from batcher.objections import NotFound, NotReady
 from batcher.replies import Handler, errors_as_json, json_reply, table_reply
-from batcher.requests import ComputeRequest, RecalcRequest, read_body, read_horizon, read_instant, read_limit
+from batcher.requests import (
+    DEFAULT_HORIZON,
+    ComputeRequest,
+    RecalcRequest,
+    read_body,
+    read_horizon,
+    read_instant,
+    read_limit,
+    read_text,
+)
 from batcher.runs import Run
 from batcher.service import Service
 from batcher.sites import Site
@@ -52,6 +62,7 @@ def build_app(api: "Api") -> web.Application:
     app.router.add_get("/api/v1/owners", api.owners)
     app.router.add_get("/api/v1/sites", api.sites)
     app.router.add_get("/api/v1/coefficients", api.coefficients)
+    app.router.add_get("/api/v1/explain", api.explain)
     app.router.add_get("/api/v1/runs", api.runs)
     app.router.add_get("/api/v1/windows", api.windows)
     app.router.add_get("/api/v1/batches", api.batches)
@@ -114,7 +125,7 @@ class Api:
 
     async def coefficients(self, request: web.Request) -> web.Response:
         """All results of an instant, or the newest ones."""
-        horizon = read_horizon("horizon", request.query.get("horizon", next(iter(HORIZONS))), HORIZONS)
+        horizon = read_horizon("horizon", request.query.get("horizon", DEFAULT_HORIZON), HORIZONS)
         as_of_ms = read_instant("as_of", request.query.get("as_of"))
         site_id = request.query.get("site_id")
         sites, not_ready = await self._service.chosen(site_id)
@@ -129,6 +140,23 @@ class Api:
         return await asyncio.to_thread(
             table_reply, request, pa.concat_tables(tables) if tables else pa.table({}), not_ready
         )
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """What the coefficient of a SKU is made of, at every site that has one."""
+        horizon = read_horizon("horizon", request.query.get("horizon", DEFAULT_HORIZON), HORIZONS)
+        as_of_ms, site_id = read_instant("as_of", request.query.get("as_of")), request.query.get("site_id")
+        sku = canonical_sku(read_text("sku", request.query.get("sku")))
+        sites, not_ready = await self._service.chosen(site_id)
+        rows: list[Explanation] = []
+        for site in sites:
+            try:
+                rows.append(await self._service.explain(site, as_of_ms, horizon, sku))
+            except NotFound:
+                if site_id is not None:
+                    raise
+        if not rows and not not_ready:
+            raise NotFound(f"no site of this worker has a coefficient for {sku}")
+        return json_reply({"rows": rows, "not_ready": not_ready})
 
     async def recalc(self, request: web.Request) -> web.Response:
         """One calculation of each site; the same again changes nothing."""

@@ -37,11 +37,11 @@ class ComputeDesk:
         """
         until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
         if until_ms is None:
-            raise NoRun(site.site_id, as_of_ms)
+            raise NoRun(site.site_id, as_of_ms, horizon)
         exact = as_of_ms is not None
         found = await self._in_turn(lambda: self._read(site.site_id, horizon, until_ms, skus, exact=exact))
         if found is None:
-            raise NoRun(site.site_id, as_of_ms)
+            raise NoRun(site.site_id, as_of_ms, horizon)
         return found
 
     async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from batcher import answers, catalogue, fact_sums, facts, outbox, reference, runs
 from batcher.database_file import DatabaseFile, Interruption
+from batcher.explanation import Explainer, Explanation
 from batcher.facts import InsertResult, Load
 from batcher.known_keys import KnownKeys
 from batcher.outbox import OutboxRow
@@ -38,6 +39,7 @@ class Database:
         self._windows = windows
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
+        self._explainer = Explainer(self._calculator, settings.velocity)
         self._kept_instants = settings.batch.kept_instants
         self._keys = KnownKeys(settings.batch.keys_bytes)
         self._memory_bytes = settings.batch.database_bytes
@@ -256,6 +258,11 @@ class Database:
             if run is None or (exact and run.as_of_ms != until_ms):
                 return None
             return run, answers.results_of(connection, run, skus)
+
+    def explain(self, run: Run, sku: str) -> Explanation | None:
+        """What the coefficient of a SKU in a current run is made of; None if the run has no such row."""
+        with self._file.snapshot() as connection:
+            return self._explainer.explain(connection, run, sku)
 
     # -- outbox --------------------------------------------------------------------------------------------------------
 

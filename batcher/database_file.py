@@ -23,7 +23,7 @@ _NEWEST = _OLDEST + len(_STEPS) - 1
 #: Views and macros, in an order in which each knows those that it uses.
 _DEFINITIONS = tuple(
     query
-    for stem in ("units", "facts", "runs", "outbox")
+    for stem in ("units", "facts", "demand", "stability", "runs", "outbox")
     for name, query in load_queries(stem).items()
     if name.startswith("define_")
 )
@@ -159,9 +159,12 @@ class DatabaseFile:
                 self._at_work.discard(cursor)
 
     @contextmanager
-    def snapshot(self, interruption: Interruption) -> Iterator[Connection]:
-        """What is committed at one moment, for several questions that belong together."""
-        with self.reading() as connection, interruption.reaching(connection):
+    def snapshot(self, interruption: Interruption | None = None) -> Iterator[Connection]:
+        """Like `reading`, but all questions are answered by one state, and temporary tables are let go at the end."""
+        with self.reading() as connection, (interruption or Interruption()).reaching(connection):
+            if self._owner == threading.get_ident():
+                yield connection
+                return
             connection.begin()
             try:
                 yield connection

@@ -1,7 +1,7 @@
 """Rolling horizons: which instants a velocity looks back to. Pure; UTC milliseconds, half-open intervals."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from schemas.windows import local_instant
@@ -28,7 +28,24 @@ class Horizon:
         return (*(days_before(as_of_ms, count * self.block_days, zone) for count in counts), as_of_ms)
 
 
-HORIZONS = {"rolling_30d": Horizon("rolling_30d", days=30, blocks=4, block_days=7)}
+#: By name. A week has one weekend, so that blocks of a week compare like with like; within one week only days are left.
+HORIZONS = {
+    horizon.name: horizon
+    for horizon in (
+        Horizon("rolling_7d", days=7, blocks=7, block_days=1),
+        Horizon("rolling_30d", days=30, blocks=4, block_days=7),
+        Horizon("rolling_91d", days=91, blocks=13, block_days=7),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MonthSpan:
+    """`[start_ms, end_ms)` of a calendar month, 1 to 12, by the wall clock of a site."""
+
+    month: int
+    start_ms: int
+    end_ms: int
 
 
 def days_before(at_ms: int, days: int, zone: ZoneInfo) -> int:
@@ -38,3 +55,22 @@ def days_before(at_ms: int, days: int, zone: ZoneInfo) -> int:
     """
     wall = (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(zone)
     return local_instant(wall.date() - timedelta(days=days), wall.time().replace(fold=0), zone)
+
+
+def days_after(at_ms: int, days: int, zone: ZoneInfo) -> int:
+    """The instant of the same wall time `days` calendar days later, the instant itself for none; see `days_before`."""
+    return days_before(at_ms, -days, zone) if days else at_ms
+
+
+def month_spans(start_ms: int, end_ms: int, zone: ZoneInfo) -> list[MonthSpan]:
+    """The calendar months that intersect `[start_ms, end_ms)`, whole and ascending.
+
+    A month begins at midnight; see `days_before` for a midnight that does not exist, or exists twice.
+    """
+    first = (_EPOCH + timedelta(milliseconds=start_ms)).astimezone(zone).date().replace(day=1)
+    spans: list[MonthSpan] = []
+    while (begin_ms := local_instant(first, time(0), zone)) < end_ms:
+        following = (first + timedelta(days=31)).replace(day=1)
+        spans.append(MonthSpan(first.month, begin_ms, local_instant(following, time(0), zone)))
+        first = following
+    return [span for span in spans if span.end_ms > start_ms]

@@ -42,14 +42,15 @@ class NotFound(Exception):
 
 
 class NoRun(NotFound):
-    """A site has no calculation of an instant, or, without one, none at all."""
+    """A site has no calculation of a horizon for an instant, or, without an instant, none at all."""
 
-    def __init__(self, site_id: str, as_of_ms: int | None) -> None:
+    def __init__(self, site_id: str, as_of_ms: int | None, horizon: str) -> None:
         at = None if as_of_ms is None else rfc3339(as_of_ms)
         super().__init__(
-            f"site {site_id} keeps no calculation for {at}: `velocity recalc --as-of {at}` makes one"
+            f"site {site_id} keeps no calculation of {horizon} for {at}: "
+            f"`velocity recalc --as-of {at} --horizon {horizon}` makes one"
             if at
-            else f"site {site_id} has no calculation yet: none of its windows is complete"
+            else f"site {site_id} has no calculation of {horizon} yet: none of its windows is complete"
         )
 
 

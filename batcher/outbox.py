@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from batcher import runs
+from batcher import runs, stability
 from batcher.queries import Connection, load_queries, registered
 from batcher.runs import Run
 from schemas.coefficients import decode_coefficient
@@ -82,6 +82,7 @@ def set_baseline(
         with registered(connection, "baseline", pa.Table.from_pylist(readable)):
             _QUERIES["insert_baseline"].rows(connection)
             _QUERIES["insert_baseline_runs"].rows(connection)
+    stability.recover(connection, partition)
     for run_id in former:
         run = runs.find(connection, run_id)
         if run and run.current:

@@ -7,7 +7,7 @@ SELECT
     site_id, horizon, sku, order_lines, units_ordered::DOUBLE AS units_ordered, units_returned::DOUBLE AS units_returned,
     net_units::DOUBLE AS net_units, lines_per_day, units_per_day, normalized_lines::DOUBLE AS normalized_lines,
     velocity_coefficient, abc_class, demand_cv, xyz_class, variance_units::DOUBLE AS variance_units, inventory_accuracy,
-    first_seen_ms, provisional, coverage, run_id
+    first_seen_ms, provisional, coverage, run_id, forward_lines::DOUBLE AS forward_lines, stable_class, count_accuracy
 FROM results;
 
 -- name: define_departed
@@ -16,7 +16,7 @@ CREATE OR REPLACE MACRO departed(site, of_horizon, of_run) AS TABLE
 SELECT
     * EXCLUDE partition,
     order_lines = 0 AND units_ordered = 0 AND units_returned = 0 AND variance_units = 0 AND inventory_accuracy IS NULL
-        AS bid_farewell
+            AND count_accuracy IS NULL AS bid_farewell
 FROM published
 WHERE site_id = site AND horizon = of_horizon AND sku NOT IN (SELECT sku FROM publishable WHERE run_id = of_run);
 
@@ -32,7 +32,8 @@ SELECT
     site_id, horizon, sku, 0 AS order_lines, 0 AS units_ordered, 0 AS units_returned, 0 AS net_units,
     0 AS lines_per_day, 0 AS units_per_day, 0 AS normalized_lines, 0 AS velocity_coefficient, 'C' AS abc_class,
     NULL AS demand_cv, 'Z' AS xyz_class, 0 AS variance_units, NULL AS inventory_accuracy, first_seen_ms,
-    $as_of_ms - first_seen_ms < $provisional_ms AS provisional, $coverage::DOUBLE AS coverage
+    $as_of_ms - first_seen_ms < $provisional_ms AS provisional, $coverage::DOUBLE AS coverage,
+    0 AS forward_lines, 'C' AS stable_class, NULL AS count_accuracy
 FROM departed($site_id, $horizon, $run_id) WHERE NOT bid_farewell;
 
 -- name: find_gone
@@ -47,7 +48,8 @@ SELECT $partition, concat_ws('/', $site_id, $horizon, sku), value FROM (
         lines_per_day: lines_per_day, units_per_day: units_per_day, normalized_lines: normalized_lines,
         velocity_coefficient: velocity_coefficient, abc_class: abc_class, demand_cv: demand_cv, xyz_class: xyz_class,
         variance_units: variance_units, inventory_accuracy: inventory_accuracy, first_seen: rfc3339(first_seen_ms),
-        provisional: provisional, coverage: coverage, run_id: $run_id
+        provisional: provisional, coverage: coverage, run_id: $run_id,
+        forward_lines: forward_lines, stable_class: stable_class, count_accuracy: count_accuracy
     })::VARCHAR AS value FROM changed
     UNION ALL
     SELECT sku, NULL FROM gone

@@ -52,6 +52,13 @@ class Query:
         """The query for one of several tables: the one that stands for `{table}` in it."""
         return Query(self.sql.format(table=table))
 
+    def filled(self, **parts: str) -> "Query":
+        """The query with a piece of SQL in each of its places, which stand there as `{{name}}`: never a value."""
+        sql = self.sql
+        for name, part in parts.items():
+            sql = sql.replace(f"{{{{{name}}}}}", part)
+        return Query(sql)
+
     def _chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: values[name] for name in self.parameters}
 

@@ -12,7 +12,6 @@ from batcher.agenda import Agenda, now_ms
 from batcher.completeness import Place
 from batcher.database import Database
 from batcher.frontiers import Frontiers
-from batcher.horizon import HORIZONS
 from batcher.loading import Loader
 from batcher.ownership import Ownership
 from batcher.partition import OwnedPartition
@@ -154,7 +153,7 @@ class Recalculation:
 
     async def _calculate(self, due: Due) -> None:
         trigger = ", ".join(due.causes)
-        for horizon in HORIZONS:
+        for horizon in self._bench.settings.velocity.horizons:
             await self.calculate(due.site_id, due.as_of_ms, horizon, trigger, newest=True)
         self._agenda.triggers.calculated(due.site_id, due.as_of_ms)
         for cause in due.causes:

@@ -10,7 +10,7 @@ from schemas.instants import parse_rfc3339
 MAX_SKUS = 20_000
 MAX_SKU_LENGTH = 256  # characters
 MAX_ROWS = 100_000
-_DEFAULT_HORIZON = "rolling_30d"
+DEFAULT_HORIZON = "rolling_30d"
 
 SkuText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SKU_LENGTH)]
 
@@ -23,7 +23,7 @@ class ComputeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /api/v1/velocity/compute`. `as_of` is RFC 3339; left out, the newest run answers."""
 
     skus: Annotated[tuple[SkuText, ...], msgspec.Meta(min_length=1, max_length=MAX_SKUS)]
-    window: str = _DEFAULT_HORIZON
+    window: str = DEFAULT_HORIZON
     site_id: str | None = None
     as_of: str | None = None
 
@@ -33,7 +33,7 @@ class RecalcRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     as_of: str
     site_id: str | None = None
-    horizon: str = _DEFAULT_HORIZON
+    horizon: str = DEFAULT_HORIZON
     partial: bool = False
 
 
@@ -70,6 +70,16 @@ def read_horizon(name: str, text: str, known: Collection[str]) -> str:
     """
     if text not in known:
         raise BadRequest(f"{name}: there is no horizon {text!r}; there are {', '.join(sorted(known))}")
+    return text
+
+
+def read_text(name: str, text: str | None) -> str:
+    """
+    Raises:
+        BadRequest: it is missing or empty.
+    """
+    if not text or not text.strip():
+        raise BadRequest(f"{name}: must be given")
     return text
 
 

@@ -15,7 +15,8 @@ class Run:
     """A calculation of a site's velocity over `[start_ms, as_of_ms)`. The same inputs have the same `run_id`.
 
     Of its `windows` that many were `complete_windows`. `skus` is the number of its results, which only a `current` run
-    still has: the last one of its (site, horizon, as_of), as long as `prune` keeps it.
+    still has: the last one of its (site, horizon, as_of), as long as `prune` keeps it. The stable classes
+    of before are those of `former_run_id`, or those `recovered`, neither where classes have no memory.
     """
 
     run_id: str
@@ -31,6 +32,8 @@ class Run:
     windows: int
     skus: int
     current: bool
+    former_run_id: str | None = None
+    recovered: str | None = None
 
     @property
     def coverage(self) -> float | None:

@@ -57,7 +57,8 @@ SELECT
     site_id, sku, horizon, rfc3339(as_of_ms) AS as_of,
     order_lines, units_ordered, units_returned, net_units, lines_per_day, units_per_day,
     normalized_lines, velocity_coefficient, abc_class, demand_cv, xyz_class,
-    variance_units, inventory_accuracy, rfc3339(first_seen_ms) AS first_seen, provisional, coverage, run_id
+    variance_units, inventory_accuracy, rfc3339(first_seen_ms) AS first_seen, provisional, coverage, run_id,
+    forward_lines, stable_class, count_accuracy
 FROM results SEMI JOIN chosen USING (run_id)
 WHERE $skus IS NULL OR sku IN (SELECT unnest($skus::VARCHAR[]))
 ORDER BY site_id, sku;

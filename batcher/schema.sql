@@ -74,7 +74,8 @@ CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL,
     as_of_ms BIGINT NOT NULL, start_ms BIGINT NOT NULL, trigger VARCHAR NOT NULL, calculated_at_ms BIGINT NOT NULL,
     dataset_hash VARCHAR NOT NULL, reference_hash VARCHAR NOT NULL,
-    complete_windows BIGINT NOT NULL, windows BIGINT NOT NULL, skus BIGINT NOT NULL, current BOOLEAN NOT NULL
+    complete_windows BIGINT NOT NULL, windows BIGINT NOT NULL, skus BIGINT NOT NULL, current BOOLEAN NOT NULL,
+    former_run_id VARCHAR, recovered VARCHAR -- where the stable classes of before are from: see `stability.Former`
 );
 
 CREATE TABLE results (
@@ -85,7 +86,9 @@ CREATE TABLE results (
     normalized_lines DECIMAL(38, 9) NOT NULL, velocity_coefficient DOUBLE NOT NULL,
     abc_class VARCHAR NOT NULL, demand_cv DOUBLE, xyz_class VARCHAR NOT NULL,
     variance_units DECIMAL(38, 3) NOT NULL, inventory_accuracy DOUBLE,
-    first_seen_ms BIGINT NOT NULL, provisional BOOLEAN NOT NULL, coverage DOUBLE, run_id VARCHAR NOT NULL
+    first_seen_ms BIGINT NOT NULL, provisional BOOLEAN NOT NULL, coverage DOUBLE, run_id VARCHAR NOT NULL,
+    forward_lines DECIMAL(38, 9) NOT NULL, stable_class VARCHAR NOT NULL, count_accuracy DOUBLE,
+    pending_runs INTEGER NOT NULL -- in a row in which `abc_class` has been the same, but not the stable one
 );
 
 -- What the coefficients topic holds per key, once the outbox is through: a row of results as it is published.
@@ -96,7 +99,8 @@ CREATE TABLE published (
     normalized_lines DOUBLE NOT NULL, velocity_coefficient DOUBLE NOT NULL,
     abc_class VARCHAR NOT NULL, demand_cv DOUBLE, xyz_class VARCHAR NOT NULL,
     variance_units DOUBLE NOT NULL, inventory_accuracy DOUBLE,
-    first_seen_ms BIGINT NOT NULL, provisional BOOLEAN NOT NULL, coverage DOUBLE
+    first_seen_ms BIGINT NOT NULL, provisional BOOLEAN NOT NULL, coverage DOUBLE,
+    forward_lines DOUBLE NOT NULL, stable_class VARCHAR NOT NULL, count_accuracy DOUBLE
 );
 
 -- The newest `as_of` that was published, and the run whose results the published rows are; null if that is not known.
@@ -130,4 +134,10 @@ CREATE TABLE nights (
     site_id VARCHAR NOT NULL, night DATE NOT NULL, state VARCHAR NOT NULL,
     started_at_ms BIGINT, finished_at_ms BIGINT, why VARCHAR,
     PRIMARY KEY (site_id, night)
+);
+
+-- Stable classes that the coefficients topic held when its partition was taken over, newer than those of all runs here.
+CREATE TABLE recovered_classes (
+    site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, sku VARCHAR NOT NULL,
+    as_of_ms BIGINT NOT NULL, stable_class VARCHAR NOT NULL
 );

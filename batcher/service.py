@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from batcher.agenda import Agenda
 from batcher.completeness import open_before
 from batcher.database import Database
+from batcher.explanation import Explanation
 from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NoRun, NotFound, NotReady, WrongOwner
 from batcher.owners import Member, Owners, sites_of
 from batcher.recalculation import Parts, Recalculation
@@ -165,15 +166,28 @@ class Service:
         read = self._bench.database.read
         run = None if until_ms is None else await read(Database.newest_run, site.site_id, horizon, until_ms)
         if run is None or (as_of_ms is not None and run.as_of_ms != as_of_ms):
-            raise NoRun(site.site_id, as_of_ms)
+            raise NoRun(site.site_id, as_of_ms, horizon)
         return run
 
     async def coefficients(self, run: Run) -> pa.Table:
         """All results of a run."""
         return await self._bench.database.read(Database.results, run.site_id, run.as_of_ms, run.horizon)
 
+    async def explain(self, site: Site, as_of_ms: int | None, horizon: str, sku: str) -> Explanation:
+        """What the coefficient of a SKU is made of, of an instant or of the newest.
+
+        Raises:
+            NotFound: there is no such calculation, or no such SKU in it.
+        """
+        run = await self.run(site, as_of_ms, horizon)
+        explanation = await self._bench.database.read(Database.explain, run, sku)
+        if explanation is None:
+            raise NotFound(f"{sku} has no fact at {site.site_id} in the horizon that ends at {rfc3339(run.as_of_ms)}")
+        return explanation
+
     async def recalculate(self, site_id: str | None, as_of_ms: int, horizon: str, *, partial: bool) -> list[Run]:
-        """Calculate for an instant. Only the end of the latest complete window is ever published.
+        """Calculate for an instant. Only the end of the latest complete window is ever published, of the
+        horizons that are calculated by themselves.
 
         Raises:
             Incomplete: the instant is not, and no `partial` result was asked for; nothing was calculated.
@@ -192,7 +206,11 @@ class Service:
         return [await self._calculate(site, as_of_ms, horizon) for site in sites]
 
     async def _calculate(self, site: Site, as_of_ms: int, horizon: str) -> Run:
-        is_newest = site.complete is not None and as_of_ms == site.complete.end
+        is_newest = (
+            site.complete is not None
+            and as_of_ms == site.complete.end
+            and horizon in self._bench.settings.velocity.horizons
+        )
         return await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.REQUEST, newest=is_newest)
 
     def _still_open(self, site_id: str | None, as_of_ms: int) -> list[IncompleteSite]:

@@ -2,23 +2,25 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
-from batcher import catalogue, fact_sums, reference, runs
+from batcher import catalogue, demand, fact_sums, reference, runs, stability
 from batcher.horizon import HORIZONS, Horizon
 from batcher.queries import Connection, load_queries
 from batcher.runs import Run
+from batcher.stability import Former
 from runtime.settings import VelocitySettings, milliseconds
 from schemas.records import Window
 from schemas.windows import SiteWindows
 
-#: What the columns mean, as velocity.sql, units.sql and horizon.py have it; the next number once one of them gives
-#: other results for the same facts. It is part of every `run_id`.
-DEFINITION = 1
+#: What the columns mean, as velocity.sql, demand.sql, stability.sql, units.sql and horizon.py have it; the next number
+#: once one of them gives other results for the same facts. It is part of every `run_id`.
+DEFINITION = 2
 
 _QUERIES = load_queries("velocity")
+_TOLERANCES = ("count_tolerance_a", "count_tolerance_b", "count_tolerance_c")
 
 
 class Calculator:
@@ -48,10 +50,26 @@ class Calculator:
         if before and before.current:
             return before
         runs.clear(connection, run)
-        skus = _QUERIES["calculate"].value(connection, **self._values(run))
-        run = replace(run, skus=skus)
+        run = replace(run, skus=self._insert_results(connection, run))
         runs.store(connection, run)
         return run
+
+    def prepare(self, connection: Connection, run: Run) -> dict[str, Any]:
+        """Make the tables that the queries about a run's facts read; the queries' parameters."""
+        demand.weigh(connection, run.site_id, run.start_ms, run.as_of_ms, self._windows.zones.zone_of(run.site_id))
+        return self._values(run)
+
+    def identify(self, connection: Connection, run: Run) -> str:
+        """The id that the run would have if it were made now."""
+        return self._plan(connection, run.site_id, run.as_of_ms, HORIZONS[run.horizon], run.trigger, 0).run_id
+
+    def _insert_results(self, connection: Connection, run: Run) -> int:
+        """How many they are."""
+        values = self.prepare(connection, run)
+        blocks = range(1, HORIZONS[run.horizon].blocks + 1)
+        counts = (_QUERIES["block_lines"].filled(block=str(block)).sql for block in blocks)
+        query = _QUERIES["calculate"].filled(block_lines=", ".join(counts))
+        return query.value(connection, **values)
 
     def _plan(
         self, connection: Connection, site_id: str, as_of_ms: int, horizon: Horizon, trigger: str, now_ms: int
@@ -74,8 +92,14 @@ class Calculator:
             windows=len(windows),
             skus=0,
             current=True,
+            **asdict(self._former(connection, site_id, horizon.name, as_of_ms)),
         )
         return replace(run, run_id=self._run_id(run))
+
+    def _former(self, connection: Connection, site_id: str, horizon: str, as_of_ms: int) -> Former:
+        if not self._rules.has_memory:
+            return Former()
+        return stability.find_former(connection, site_id, horizon, as_of_ms)
 
     def _windows_of(self, connection: Connection, site_id: str, start_ms: int, end_ms: int) -> list[Window]:
         """The windows of the site that intersect `[start_ms, end_ms)`, from its first fact on. Held facts are facts."""
@@ -97,7 +121,10 @@ class Calculator:
             "dataset": run.dataset_hash,
             "complete_windows": run.complete_windows,
             "reference": run.reference_hash,
-            "velocity": self._rules.model_dump(mode="json"),
+            "velocity": self._rules.model_dump(mode="json", exclude={"horizons"}),
+            "months": demand.month_values(run.start_ms, run.as_of_ms, zone),
+            "days_ahead_ms": demand.days_ahead(run.as_of_ms, zone),
+            "former": run.former_run_id or run.recovered,
             "time_zone": zone.key,
             "windows": self._windows.spec.text,
         }
@@ -105,19 +132,26 @@ class Calculator:
 
     def _values(self, run: Run) -> dict[str, Any]:
         horizon = HORIZONS[run.horizon]
-        bounds = horizon.block_bounds(run.as_of_ms, self._windows.zones.zone_of(run.site_id))
+        zone = self._windows.zones.zone_of(run.site_id)
+        rules = self._rules
         return {
             "site_id": run.site_id,
             "horizon": run.horizon,
             "as_of_ms": run.as_of_ms,
             "start_ms": run.start_ms,
-            "block_starts_ms": list(bounds[:-1]),
+            "block_bounds_ms": list(horizon.block_bounds(run.as_of_ms, zone)),
+            "days_ahead_ms": demand.days_ahead(run.as_of_ms, zone),
             "days": horizon.days,
-            "require_known_items": self._rules.require_known_items,
-            "abc_a": str(self._rules.abc_a),
-            "abc_b": str(self._rules.abc_b),
-            "xyz_x": self._rules.xyz_x,
-            "xyz_y": self._rules.xyz_y,
+            "require_known_items": rules.require_known_items,
+            "class_metric": rules.class_metric,
+            **{name: str(getattr(rules, name)) for name in ("abc_a", "abc_b")},
+            **{name: str(getattr(rules, name)) for name in _TOLERANCES},
+            **stability.margins(rules),
+            "class_runs": rules.class_runs,
+            "former_run_id": run.former_run_id,
+            "is_recovered": run.recovered is not None,
+            "xyz_x": rules.xyz_x,
+            "xyz_y": rules.xyz_y,
             "provisional_ms": self.provisional_ms,
             "coverage": run.coverage,
             "run_id": run.run_id,

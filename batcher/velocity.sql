@@ -2,28 +2,26 @@
 
 -- name: calculate
 INSERT INTO results BY NAME
-WITH counted AS NOT MATERIALIZED (
-    SELECT
-        sku, source, event_time_ms,
-        in_base_units(coalesce(quantity, variance), base_units) AS units,
-        in_base_units(book_quantity, base_units) AS book_units,
-        -- Channel weight / (season index * promotion uplift) in effect at event_time_ms, rounded to 9 decimals.
-        1::DECIMAL(18, 9) AS normalized_line
-    FROM converted_facts($require_known_items)
-    WHERE site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+WITH lines AS NOT MATERIALIZED (
+    SELECT sku, event_time_ms, in_base_units(quantity, base_units) AS units, normalized_line
+    FROM weighed_facts($require_known_items)
+    WHERE source = 'orders' AND site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
+        AND base_units IS NOT NULL
 ),
 -- Orders by themselves, for most facts are: one group per SKU, with its lines in each block.
 ordered AS (
     SELECT
         sku, count(*) AS order_lines, sum(units) AS units_ordered, sum(normalized_line) AS normalized_lines,
-        [
-            count(*) FILTER (event_time_ms >= $block_starts_ms[1] AND event_time_ms < $block_starts_ms[2]),
-            count(*) FILTER (event_time_ms >= $block_starts_ms[2] AND event_time_ms < $block_starts_ms[3]),
-            count(*) FILTER (event_time_ms >= $block_starts_ms[3] AND event_time_ms < $block_starts_ms[4]),
-            count(*) FILTER (event_time_ms >= $block_starts_ms[4])
-        ] AS block_lines,
-        min(event_time_ms) AS first_seen_ms
-    FROM counted WHERE source = 'orders' GROUP BY sku
+        [{{block_lines}}] AS block_lines, min(event_time_ms) AS first_seen_ms
+    FROM lines GROUP BY sku
+),
+counted AS NOT MATERIALIZED (
+    SELECT
+        sku, source, event_time_ms, in_base_units(coalesce(quantity, variance), base_units) AS units,
+        in_base_units(book_quantity, base_units) AS book_units, abs(variance) AS deviation, book_quantity
+    FROM converted_facts($require_known_items)
+    WHERE source <> 'orders' AND site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
+        AND base_units IS NOT NULL
 ),
 others AS (
     SELECT
@@ -32,8 +30,12 @@ others AS (
         sum(units) FILTER (source = 'cycle-counts') AS variance_units,
         -- Of counts: nothing else has a book quantity.
         sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
+        count(book_quantity) AS booked_counts,
+        count(*) FILTER (deviation <= book_quantity * $count_tolerance_a::DECIMAL(10, 9)) AS accurate_a,
+        count(*) FILTER (deviation <= book_quantity * $count_tolerance_b::DECIMAL(10, 9)) AS accurate_b,
+        count(*) FILTER (deviation <= book_quantity * $count_tolerance_c::DECIMAL(10, 9)) AS accurate_c,
         min(event_time_ms) AS first_seen_ms
-    FROM counted WHERE source <> 'orders' GROUP BY sku
+    FROM counted GROUP BY sku
 ),
 -- The first facts of units, and those that were held then though the unit became valid before the horizon. Where there
 -- are none of the latter, which is nearly always, the facts before the horizon are not read.
@@ -53,46 +55,104 @@ seen_before AS (
         WHERE site_id = $site_id AND event_time_ms < $start_ms AND base_units IS NOT NULL
     ) GROUP BY sku
 ),
+-- The sum of the season's indexes on the days ahead, of the SKUs that have a season then.
+seasons_ahead AS (
+    SELECT sku, len($days_ahead_ms) + sum((season_index - 1) * days) AS index_sum FROM (
+        SELECT
+            sku, season_index,
+            len(list_filter($days_ahead_ms::BIGINT[], lambda day_ms: day_ms >= start_ms AND day_ms < end_ms)) AS days
+        FROM demand_spans WHERE season_index IS NOT NULL AND end_ms > $as_of_ms
+    ) GROUP BY sku
+),
 totals AS (
     SELECT
         sku, least(ordered.first_seen_ms, others.first_seen_ms) AS first_seen_ms, -- of a null and a number, the number
         coalesce(order_lines, 0) AS order_lines,
         coalesce(units_ordered, 0) AS units_ordered, coalesce(units_returned, 0) AS units_returned,
+        coalesce(units_ordered, 0) - coalesce(units_returned, 0) AS net_units,
         coalesce(normalized_lines, 0) AS normalized_lines,
         coalesce(variance_units, 0) AS variance_units, deviation, book_units,
+        booked_counts, accurate_a, accurate_b, accurate_c,
         nullif(list_sum(block_lines), 0) AS block_lines,
         list_sum(list_transform(block_lines, lambda lines: lines::HUGEINT * lines)) AS block_lines_squared
     FROM ordered FULL JOIN others USING (sku)
 ),
+-- Normalised lines times the mean season index of the days ahead, rounded to 9 decimals.
+projected AS (
+    SELECT
+        totals.*,
+        CASE
+            WHEN index_sum IS NULL THEN normalized_lines
+            ELSE billionths(half_even_quotient(
+                (normalized_lines * 1000000000)::HUGEINT * (index_sum * 1000000)::HUGEINT,
+                len($days_ahead_ms)::HUGEINT * 1000000
+            ))
+        END AS forward_lines
+    FROM totals LEFT JOIN seasons_ahead USING (sku)
+),
+measured AS (
+    SELECT *, class_demand($class_metric, net_units, forward_lines, normalized_lines) AS demand
+    FROM projected
+),
 ranked AS (
     SELECT
-        *, units_ordered - units_returned AS net_units,
+        *,
         -- With n blocks and their lines c: population deviation / mean = sqrt(n * sum(c * c) - sum(c) * sum(c)) / sum(c).
-        sqrt((len($block_starts_ms) * block_lines_squared - block_lines * block_lines)::DOUBLE) / block_lines::DOUBLE
-            AS demand_cv,
-        sum(normalized_lines) OVER () AS site_lines,
-        coalesce(sum(normalized_lines) OVER (
-            ORDER BY normalized_lines DESC, units_ordered - units_returned DESC, sku
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ), 0) AS lines_before
-    FROM totals
+        sqrt(((len($block_bounds_ms) - 1) * block_lines_squared - block_lines * block_lines)::DOUBLE)
+            / block_lines::DOUBLE AS demand_cv,
+        (sum(demand) OVER ())::DECIMAL(28, 9) AS site_demand,
+        coalesce(sum(demand) OVER (
+            ORDER BY demand DESC, net_units DESC, sku ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS demand_before
+    FROM measured
+),
+classed AS (
+    SELECT
+        *,
+        CASE
+            WHEN order_lines = 0 THEN 'C'
+            WHEN demand_before < site_demand * $abc_a::DECIMAL(10, 9) THEN 'A'
+            WHEN demand_before < site_demand * $abc_b::DECIMAL(10, 9) THEN 'B'
+            ELSE 'C'
+        END AS abc_class
+    FROM ranked
+),
+-- Of the run before, or, after a loss, of the coefficients topic. Neither where classes have no memory.
+former AS (
+    SELECT sku, stable_class, abc_class, pending_runs FROM results WHERE run_id = $former_run_id
+    UNION ALL
+    SELECT sku, stable_class, stable_class, 0 FROM recovered_classes
+    WHERE $is_recovered AND site_id = $site_id AND horizon = $horizon
+),
+judged AS (
+    SELECT
+        classed.*, former.stable_class AS former_class,
+        pending_runs(classed.abc_class, former.stable_class, former.abc_class, former.pending_runs) AS pending,
+        order_lines = 0 OR is_beyond(
+            former.stable_class, classed.abc_class, demand_before, site_demand, $join_a, $leave_a, $join_b, $leave_b
+        ) AS is_certain
+    FROM classed LEFT JOIN former USING (sku)
+),
+settled AS (
+    SELECT *, next_stable_class(abc_class, former_class, is_certain, pending, $class_runs) AS stable_class FROM judged
 )
 SELECT
     $site_id AS site_id, sku, $horizon AS horizon, $as_of_ms AS as_of_ms,
     order_lines, units_ordered, units_returned, net_units,
     order_lines / $days AS lines_per_day, net_units::DOUBLE / $days AS units_per_day,
     normalized_lines, normalized_lines::DOUBLE / $days AS velocity_coefficient,
-    CASE
-        WHEN order_lines = 0 THEN 'C'
-        WHEN lines_before < site_lines::DECIMAL(28, 9) * $abc_a::DECIMAL(10, 9) THEN 'A'
-        WHEN lines_before < site_lines::DECIMAL(28, 9) * $abc_b::DECIMAL(10, 9) THEN 'B'
-        ELSE 'C'
-    END AS abc_class,
-    demand_cv,
+    abc_class, demand_cv,
     CASE WHEN demand_cv <= $xyz_x THEN 'X' WHEN demand_cv <= $xyz_y THEN 'Y' ELSE 'Z' END AS xyz_class,
     variance_units,
     CASE WHEN book_units > 0 THEN greatest(0, 1 - deviation::DOUBLE / book_units::DOUBLE) END AS inventory_accuracy,
     least(first_seen_ms, before_ms) AS first_seen_ms,
     $as_of_ms - least(first_seen_ms, before_ms) < $provisional_ms AS provisional,
-    $coverage::DOUBLE AS coverage, $run_id AS run_id
-FROM ranked LEFT JOIN seen_before USING (sku) ORDER BY sku;
+    $coverage::DOUBLE AS coverage, $run_id AS run_id, forward_lines, stable_class,
+    CASE abc_class WHEN 'A' THEN accurate_a WHEN 'B' THEN accurate_b ELSE accurate_c END
+        / nullif(booked_counts, 0)::DOUBLE AS count_accuracy,
+    CASE WHEN stable_class = abc_class THEN 0 ELSE pending END AS pending_runs
+FROM settled LEFT JOIN seen_before USING (sku) ORDER BY sku;
+
+-- name: block_lines
+-- One of the blocks, by its number from 1 on.
+count(*) FILTER (event_time_ms >= $block_bounds_ms[{{block}}] AND event_time_ms < $block_bounds_ms[{{block}} + 1])

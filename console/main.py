@@ -19,6 +19,7 @@ from console.commands.drain import drain
 from console.commands.feed import produce, reference
 from console.commands.kafka import app as kafka
 from console.commands.results import batches, coefficients, facts, recalc, windows
+from console.commands.results import explain as explain_sku
 from console.commands.schedule import app as schedule
 from console.commands.settings import config
 from console.commands.top import top
@@ -32,7 +33,7 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Workers": (stream, batch, top),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
     "Results": (
-        *(recalc, ("schedule", schedule), coefficients, compute, windows, batches, facts),
+        *(recalc, ("schedule", schedule), coefficients, explain_sku, compute, windows, batches, facts),
         ("chunks", chunks),
     ),
     "Upkeep": (top, audit, gc, doctor, bench),

@@ -208,13 +208,28 @@ class BatchSettings(_Section):
         return min(self.key_table_bytes, self.rss_limit_bytes // 8) if self.rss_limit else self.key_table_bytes
 
 
+HorizonName = Literal["rolling_7d", "rolling_30d", "rolling_91d"]
+
+
 class VelocitySettings(_Section):
-    """Thresholds of the classes and what counts as a known item. Part of the run id."""
+    """What is calculated, thresholds of the classes, and what counts as a known item. Part of the run id, but for
+    `horizons`.
+
+    `stable_class` follows `abc_class` at once, unless both `class_margin` and `class_runs` say otherwise.
+    """
+
+    horizons: tuple[HorizonName, ...] = ("rolling_30d",)  # calculated and published by themselves; others if asked for
+    class_metric: Literal["normalized_lines", "forward_lines", "units"] = "normalized_lines"  # units: net ones
 
     abc_a: float = Field(default=0.80, gt=0, lt=1)
     abc_b: float = Field(default=0.95, gt=0, le=1)
     xyz_x: float = Field(default=0.5, ge=0)
     xyz_y: float = Field(default=1.0, ge=0)
+    class_margin: float = Field(default=0.0, ge=0, lt=1)  # of a threshold: beyond it the stable class follows at once
+    class_runs: int = Field(default=1, ge=1)  # in a row with another class, after which the stable one follows anyway
+    count_tolerance_a: float = Field(default=0.01, ge=0, lt=1)  # of the book quantity: a cycle count within is accurate
+    count_tolerance_b: float = Field(default=0.03, ge=0, lt=1)
+    count_tolerance_c: float = Field(default=0.05, ge=0, lt=1)
     provisional_days: int = Field(default=14, ge=0)
     require_known_items: bool = False
 
@@ -222,7 +237,18 @@ class VelocitySettings(_Section):
     def _ordered(self) -> Self:
         if self.abc_a >= self.abc_b or self.xyz_x > self.xyz_y:
             raise ValueError("thresholds must ascend: abc_a < abc_b and xyz_x <= xyz_y")
+        if (self.class_margin > 0) != (self.class_runs > 1):
+            raise ValueError(
+                "class_margin above 0 and class_runs above 1 go together: one without the other does nothing"
+            )
+        if not self.horizons or len(set(self.horizons)) < len(self.horizons):
+            raise ValueError("horizons must name one at least, and each once")
         return self
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether `stable_class` depends on the run before."""
+        return self.class_runs > 1
 
 
 class ScheduleSettings(_Section):
@@ -285,6 +311,14 @@ class Settings(BaseSettings):
     default_time_zone: Zone = "UTC"
     sku_pattern: str | None = None  # short for intake.sku_pattern
     unit_codes: tuple[str, ...] | None = None  # short for intake.unit_codes
+
+    @model_validator(mode="after")
+    def _keeps_the_run_before(self) -> Self:
+        if self.velocity.has_memory and self.batch.kept_instants < 2:
+            raise ValueError(
+                "batch.kept_instants must be 2 at least where velocity.class_runs is: the run before is read"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shorthands(self) -> Self:

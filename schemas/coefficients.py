@@ -27,6 +27,9 @@ class Coefficient(msgspec.Struct, frozen=True, kw_only=True):
     provisional: bool
     coverage: float | None
     run_id: str
+    forward_lines: float
+    stable_class: str
+    count_accuracy: float | None
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""`velocity recalc`, `coefficients`, `windows`, `batches`, `facts`: what the batch workers know."""
+"""`velocity recalc`, `coefficients`, `explain`, `windows`, `batches`, `facts`: what the batch workers know."""
 
 import asyncio
 from pathlib import Path
@@ -101,6 +101,51 @@ def coefficients(
     else:
         out.write_bytes(data)
         screen.remark(f"{table.num_rows:,} rows written to {out}")
+
+
+def explain(
+    ctx: typer.Context,
+    sku: Annotated[str, typer.Argument(help="The SKU, in any case.")],
+    site: Site = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of the calculation for this instant; default: the newest.")
+    ] = None,
+    horizon: Annotated[str, typer.Option(help="The horizon.")] = HORIZON,
+    json: Json = False,
+) -> None:
+    """Explain the coefficient and the classes of a SKU: what each line counts and why, and what changed.
+
+    Top to bottom: order lines by their factors and the reference rows that say so, units, the season ahead, rank and
+    distance to the next class, both classes, the batches that the facts came from, and the run before.
+
+    \b
+    Examples:
+      velocity explain 85123A
+      velocity explain 85123A --site UK-DC1 --as-of 2011-06-01T00:00:00+01:00 --json
+    """
+    from console.client import BatchApi, Question
+    from console.explain_view import sections
+    from console.times import parse_instant
+    from schemas.instants import rfc3339
+
+    instant = rfc3339(parse_instant("--as-of", as_of)) if as_of else None
+    params = {"sku": sku, "site_id": site, "as_of": instant, "horizon": horizon}
+
+    async def ask(settings: "Settings") -> list[dict[str, Any]]:
+        async with BatchApi(settings) as api:
+            return await api.rows(Question("/api/v1/explain", params), site)
+
+    rows = sorted(asyncio.run(ask(settings_of(ctx))), key=lambda row: row["site_id"])
+    if json:
+        screen.say_json(rows)
+        return
+    for section in (section for row in rows for section in sections(row)):
+        screen.say(section.title, style="bold")
+        if section.text:
+            screen.say(section.text)
+        if section.columns:
+            screen.say_table(section.columns, section.rows)
+        screen.say()
 
 
 async def _fetch(settings: "Settings", as_of: str | None, site: str | None, horizon: str) -> "pa.Table":

@@ -39,7 +39,7 @@ products AS (
     SELECT *, abs(amount * factor) AS whole, abs(book * factor) AS book_whole FROM dated
 )
 SELECT
-    source, site_id, event_id, sku, uom, moment,
+    source, site_id, event_id, sku, uom, moment, amount, book AS booked,
     -- Half-even: up beyond the half, and at the half where the digit before it is odd.
     sign(amount) * (whole // 1000000 + CASE
         WHEN whole % 1000000 > 500000 OR whole % 1000000 = 500000 AND whole // 1000000 % 2 = 1 THEN 1 ELSE 0
@@ -99,6 +99,11 @@ sums AS (
         coalesce(sum(units) FILTER (recent AND source = 'cycle-counts'), 0) AS variance,
         sum(abs(units)) FILTER (recent AND book_units IS NOT NULL) AS deviation,
         sum(book_units) FILTER (recent) AS book,
+        -- Counts, and those within 1, 3 and 5 % of what was booked.
+        count(booked) FILTER (recent) AS counts,
+        count(*) FILTER (recent AND abs(amount) * 100 <= booked) AS accurate_a,
+        count(*) FILTER (recent AND abs(amount) * 100 <= booked * 3) AS accurate_b,
+        count(*) FILTER (recent AND abs(amount) * 100 <= booked * 5) AS accurate_c,
         [
             count(*) FILTER (source = 'orders' AND moment >= week_4 AND moment < week_3),
             count(*) FILTER (source = 'orders' AND moment >= week_3 AND moment < week_2),
@@ -117,7 +122,7 @@ spread AS (
         4 * list_sum(list_transform(weeks, lambda week: week * week)) - list_sum(weeks) * list_sum(weeks) AS excess
     FROM sums
 ),
-ranked AS (
+ordered AS (
     SELECT
         *,
         sum(lines) OVER () AS all_lines,
@@ -125,6 +130,17 @@ ranked AS (
             ORDER BY lines DESC, ordered - returned DESC, sku ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ), 0) AS lines_before
     FROM spread
+),
+ranked AS (
+    SELECT
+        *,
+        CASE
+            WHEN lines = 0 THEN 'C'
+            WHEN lines_before * 100 < all_lines * 80 THEN 'A'
+            WHEN lines_before * 100 < all_lines * 95 THEN 'B'
+            ELSE 'C'
+        END AS abc_class
+    FROM ordered
 ),
 days AS (
     SELECT
@@ -149,12 +165,7 @@ SELECT
     (ordered - returned)::DOUBLE / 30000 AS units_per_day,
     lines AS normalized_lines,
     lines / 30.0::DOUBLE AS velocity_coefficient,
-    CASE
-        WHEN lines = 0 THEN 'C'
-        WHEN lines_before * 100 < all_lines * 80 THEN 'A'
-        WHEN lines_before * 100 < all_lines * 95 THEN 'B'
-        ELSE 'C'
-    END AS abc_class,
+    abc_class,
     CASE WHEN s_squared > 0 THEN sqrt(excess::DOUBLE / s_squared::DOUBLE) END AS demand_cv,
     CASE
         WHEN s_squared = 0 THEN 'Z'
@@ -167,6 +178,12 @@ SELECT
     first_seen,
     as_of - first_seen < INTERVAL 336 HOUR AS provisional,
     1.0::DOUBLE AS coverage,
+    lines AS forward_lines, -- no seasons are loaded
+    abc_class AS stable_class, -- classes have no memory unless the settings give them one
+    CASE
+        WHEN counts > 0
+        THEN CASE abc_class WHEN 'A' THEN accurate_a WHEN 'B' THEN accurate_b ELSE accurate_c END / counts::DOUBLE
+    END AS count_accuracy,
     windows
 FROM ranked, days
 ORDER BY sku;

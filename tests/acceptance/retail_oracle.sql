@@ -83,7 +83,8 @@ SELECT
     CASE WHEN demand_cv <= 0.5 THEN 'X' WHEN demand_cv <= 1.0 THEN 'Y' ELSE 'Z' END AS xyz_class,
     variance_units,
     first_seen,
-    first_seen > $as_of_utc - INTERVAL 14 DAY AS provisional
+    first_seen > $as_of_utc - INTERVAL 14 DAY AS provisional,
+    order_lines AS forward_lines -- no seasons are loaded
 FROM ranked
 JOIN seen USING (sku)
 ORDER BY sku

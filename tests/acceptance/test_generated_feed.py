@@ -32,13 +32,22 @@ INSTANTS = {
 }
 #: Their horizons contain 22 March, from when on the late items convert packs anew.
 LATE_INSTANTS = tuple(name for name in INSTANTS if "skipped" in name)
-EXACT = ("order_lines", "units_ordered", "units_returned", "net_units", "normalized_lines", "variance_units")
-RATIOS = ("lines_per_day", "units_per_day", "velocity_coefficient", "demand_cv", "inventory_accuracy")
-CLASSES = ("abc_class", "xyz_class")
+EXACT = (
+    "order_lines",
+    "units_ordered",
+    "units_returned",
+    "net_units",
+    "normalized_lines",
+    "variance_units",
+    "forward_lines",
+)
+RATIOS = ("lines_per_day", "units_per_day", "velocity_coefficient", "demand_cv", "inventory_accuracy", "count_accuracy")
+CLASSES = ("abc_class", "xyz_class", "stable_class")
 COLUMNS = (
     *("site_id", "sku", "horizon", "as_of", "order_lines", "units_ordered", "units_returned", "net_units"),
     *("lines_per_day", "units_per_day", "normalized_lines", "velocity_coefficient", "abc_class", "demand_cv"),
     *("xyz_class", "variance_units", "inventory_accuracy", "first_seen", "provisional", "coverage", "run_id"),
+    *("forward_lines", "stable_class", "count_accuracy"),
 )
 
 
@@ -195,6 +204,7 @@ def test_the_feed_reaches_every_case_of_the_definitions(stages: Stages) -> None:
     accuracies = {row["inventory_accuracy"] for row in rows}
     assert {"", "0.0"} < accuracies
     assert len(accuracies) > 20
+    assert {"", "0.0", "1.0"} < {row["count_accuracy"] for row in rows}
     assert any(row["demand_cv"] == "" for row in rows)
     assert any(float(row["units_ordered"]) % 1 for row in rows)
     assert any(float(row["units_returned"]) for row in rows)

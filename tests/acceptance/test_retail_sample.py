@@ -29,7 +29,15 @@ INSTANTS = {
 LINES = 209_029
 DISORDER = Disorder(max_out_of_orderness_ms=600_000, late_fraction=0.01, duplicate_fraction=0.01)
 RATIOS = ("lines_per_day", "units_per_day", "velocity_coefficient", "demand_cv")
-EXACT = ("order_lines", "units_ordered", "units_returned", "net_units", "normalized_lines", "variance_units")
+EXACT = (
+    "order_lines",
+    "units_ordered",
+    "units_returned",
+    "net_units",
+    "normalized_lines",
+    "variance_units",
+    "forward_lines",
+)
 CLASSES = ("abc_class", "xyz_class")
 
 
@@ -96,8 +104,23 @@ def _assert_row(row: dict[str, str], wanted: dict[str, Any], as_of: str) -> None
     first_seen = datetime.fromisoformat(row["first_seen"])
     assert first_seen.astimezone(UTC).replace(tzinfo=None) == wanted["first_seen"], sku
     assert row["provisional"] == str(wanted["provisional"]).lower(), sku
-    assert (row["inventory_accuracy"], float(row["coverage"])) == ("", 1.0), sku
+    assert (row["inventory_accuracy"], row["count_accuracy"], float(row["coverage"])) == ("", "", 1.0), sku
+    assert row["stable_class"] == wanted["abc_class"], sku  # classes have no memory unless the settings give them one
     assert len(row["run_id"]) == 64
+
+
+def test_a_coefficient_is_explained_down_to_its_batches(pipeline: PipelineWorld) -> None:
+    """`velocity explain`: lines, units and facts add up to the row, for machines; for people, top to bottom."""
+    as_of = f"{INSTANTS['the end of the sample'][1]}:00Z"
+    pipeline.run("recalc", "--as-of", as_of)
+    (told,) = pipeline.json("explain", "85123a", "--as-of", as_of)
+    result = told["result"]
+    assert sum(row["normalized_lines"] for row in told["factors"]) == result["normalized_lines"] > 100
+    assert sum(row["units"] for row in told["conversions"] if row["source"] == "orders") == result["units_ordered"]
+    assert {row["kind"] for row in told["batches"]} == {"on_time"}
+    text = pipeline.run("explain", "85123A", "--site", "UK-DC1", "--as-of", as_of).stdout
+    assert text.startswith("85123A at UK-DC1, rolling_30d: A")
+    assert told["batches"][0]["batch_id"] in text
 
 
 def test_the_audit_accounts_for_every_line(pipeline: PipelineWorld) -> None:

@@ -138,8 +138,16 @@ def test_the_api_answers_and_refuses_as_it_says(world: BatchWorld, port: Callabl
     ]
     assert (body["site_id"], body["results"][0]["order_lines"], body["coverage"]) == (LEFT, 18, 1.0)
 
+    status, body = worker.ask("/api/v1/explain?sku=sku-7")
+    (told,) = body["rows"]
+    assert (status, told["site_id"], told["sku"], told["result"]["order_lines"]) == (200, LEFT, "SKU-7", 18)
+    assert sum(row["normalized_lines"] for row in told["factors"]) == 18
+    assert told == worker.ask(f"/api/v1/explain?sku=SKU-7&site_id={LEFT}&as_of=2026-03-28T15:00:00Z")[1]["rows"][0]
+    assert worker.ask("/api/v1/explain?sku=nothing")[0] == 404
+
     refusals = {
         400: [
+            worker.ask("/api/v1/explain"),
             worker.compute(),
             worker.ask("/api/v1/velocity/compute", {"skus": "SKU-1"}),
             worker.compute("x" * 257),

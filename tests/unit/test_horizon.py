@@ -1,10 +1,13 @@
 """Horizons look back by the wall clock of the site."""
 
+from datetime import datetime
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from batcher.horizon import HORIZONS, days_before
+from batcher.horizon import HORIZONS, Horizon, days_after, days_before, month_spans
+from runtime.settings import VelocitySettings
 from schemas.instants import parse_rfc3339 as at
 from schemas.instants import rfc3339
 
@@ -68,3 +71,43 @@ def test_bounds_ascend_within_the_horizon(zone: str) -> None:
         as_of = at("2011-01-01T00:30:00Z") + day * 86_400_000
         bounds = ROLLING.block_bounds(as_of, ZoneInfo(zone))
         assert ROLLING.start(as_of, ZoneInfo(zone)) < bounds[0] < bounds[1] < bounds[2] < bounds[3] < bounds[4] == as_of
+
+
+def test_the_months_of_a_horizon_are_those_of_the_wall_clock() -> None:
+    """
+    1 March, GMT        1 April, BST       1 May        March is an hour short, and comes whole though the horizon
+         |--------[-------|------------------)            begins in its middle and ends with April
+    """
+    spans = month_spans(at("2011-03-16T00:00:00Z"), at("2011-05-01T00:00:00+01:00"), LONDON)
+    assert [(span.month, rfc3339(span.start_ms), rfc3339(span.end_ms)) for span in spans] == [
+        (3, "2011-03-01T00:00:00Z", "2011-03-31T23:00:00Z"),
+        (4, "2011-03-31T23:00:00Z", "2011-04-30T23:00:00Z"),
+    ]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/London", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
+def test_months_follow_each_other_without_a_gap_across_the_year(zone: str) -> None:
+    """Each begins at midnight of its first day, where the one before ends."""
+    spans = month_spans(at("2010-11-20T12:00:00Z"), at("2012-02-10T12:00:00Z"), ZoneInfo(zone))
+    assert [span.month for span in spans] == [11, 12, *range(1, 13), 1, 2]
+    assert all(one.end_ms == following.start_ms for one, following in pairwise(spans))
+    begins = [datetime.fromtimestamp(span.start_ms / 1000, ZoneInfo(zone)) for span in spans]
+    assert all((begin.day, begin.hour, begin.minute) == (1, 0, 0) for begin in begins)
+
+
+def test_days_ahead_are_the_same_wall_time_and_none_is_the_instant_itself() -> None:
+    """Also where the clock shows it twice: the second 01:30 in London is not the first."""
+    second = at("2010-10-31T01:30:00Z")
+    assert days_after(second, 0, LONDON) == second
+    assert days_after(at("2011-03-26T01:30:00Z"), 1, LONDON) == at("2011-03-27T02:30:00+01:00")
+
+
+@pytest.mark.parametrize("horizon", HORIZONS.values(), ids=HORIZONS)
+def test_the_blocks_of_every_horizon_fit_into_it(horizon: Horizon) -> None:
+    """They end at the instant, and settings name the same horizons."""
+    assert horizon.blocks * horizon.block_days <= horizon.days
+    as_of = at("2011-04-15T00:00:00+01:00")
+    bounds = horizon.block_bounds(as_of, LONDON)
+    assert len(bounds) == horizon.blocks + 1
+    assert horizon.start(as_of, LONDON) <= bounds[0]
+    assert VelocitySettings(horizons=(horizon.name,)).horizons == (horizon.name,)

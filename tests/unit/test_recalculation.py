@@ -17,6 +17,7 @@ from batcher.sites import Site
 from batcher.traces import SiteTraces
 from batcher.triggers import never
 from runtime.health import Health
+from runtime.settings import HorizonName, Settings, VelocitySettings
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 HOUR = 3_600_000
@@ -32,9 +33,12 @@ def taken_over() -> OwnedPartition:
 class World:
     """A batch worker's calculations over a database that does as `calculate` says."""
 
-    def __init__(self, calculate: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, calculate: Callable[[str], Awaitable[None]], horizons: tuple[HorizonName, ...] = ("rolling_30d",)
+    ) -> None:
         self.health, self.agenda, self.settled, self.baselines = Health(), Agenda(WINDOWS), 0, 0
         self.calculations: list[str] = []
+        self.horizons: list[str] = []
         self._calculate = calculate
         database = SimpleNamespace(write=self._write, read=self._read)
         bench: Any = SimpleNamespace(
@@ -43,6 +47,7 @@ class World:
             backoff_s=0.05,
             wall_ms=lambda: 0,
             windows=WINDOWS,
+            settings=Settings(velocity=VelocitySettings(horizons=horizons)),
             traces=SiteTraces(),
             home_of=lambda site_id: 0,
         )
@@ -64,6 +69,7 @@ class World:
             self.baselines += 1
         elif work.__name__ == "calculate":
             self.calculations.append(args[0])
+            self.horizons.append(args[2])
             await self._calculate(args[0])
         return SimpleNamespace(calculated_at_ms=0, skus=1, run_id="")
 
@@ -111,6 +117,18 @@ async def test_a_site_that_cannot_be_calculated_holds_up_nobody() -> None:
     world.agenda.dropped([0])
     await world.work(0.7)
     assert world.health.ready() == (True, {})
+
+
+async def test_a_site_is_calculated_for_each_horizon_of_the_settings() -> None:
+    """In their order, and for no other."""
+
+    async def works(_: str) -> None:
+        return
+
+    world = World(works, horizons=("rolling_7d", "rolling_91d"))
+    world.due("S")
+    await world.work(0.7)
+    assert world.horizons == ["rolling_7d", "rolling_91d"]
 
 
 @pytest.mark.parametrize("error", [duckdb.FatalException, duckdb.InternalException])

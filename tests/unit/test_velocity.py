@@ -95,6 +95,9 @@ def test_every_column_of_a_small_warehouse(database: Database) -> None:
             "inventory_accuracy": 1 - 5 / 25,
             "first_seen": before(40),
             "provisional": False,
+            "forward_lines": Decimal(4),
+            "stable_class": "A",
+            "count_accuracy": 0.0,
         },
         {
             **common,
@@ -114,6 +117,9 @@ def test_every_column_of_a_small_warehouse(database: Database) -> None:
             "inventory_accuracy": None,
             "first_seen": before(2),
             "provisional": True,
+            "forward_lines": Decimal(1),
+            "stable_class": "B",
+            "count_accuracy": None,
         },
         {
             **common,
@@ -133,6 +139,9 @@ def test_every_column_of_a_small_warehouse(database: Database) -> None:
             "inventory_accuracy": None,
             "first_seen": before(6),
             "provisional": True,
+            "forward_lines": Decimal(0),
+            "stable_class": "C",
+            "count_accuracy": None,
         },
     ]
     table = database.results("S1", AS_OF)
@@ -223,6 +232,53 @@ def test_lines_before_the_four_weeks_have_no_variation(database: Database) -> No
     insert_lines(database, {"A": 2}, days=28.5)
     row = rows(database)["A"]
     assert (row["order_lines"], row["demand_cv"], row["xyz_class"]) == (2, None, "Z")
+
+
+def test_counts_are_accurate_within_the_tolerance_of_the_class(database: Database) -> None:
+    """Differences of 1, 3 and 5 % of 100: the bound itself is within; the A may miss by 1 %, the B by 3, the C by 5."""
+    insert_lines(database, {"A": 80, "B": 15, "C": 5})
+    misses = (0.0, 1.0, -1.01, 3.0, -3.01, 5.0, -5.01)
+    events = [
+        counted(f"{sku}{n}", before(1), sku=sku, variance=miss, book_quantity=100.0)
+        for sku in "ABC"
+        for n, miss in enumerate(misses)
+    ]
+    none_booked = [
+        counted(f"N{n}", before(1), sku="C", variance=miss, book_quantity=0.0) for n, miss in enumerate((0.0, 0.001))
+    ]
+    without_book = counted("X", before(1), sku="C", variance=9.0)
+    insert(database, Source.CYCLE_COUNTS, [*events, *none_booked, without_book])
+    assert column(database, "abc_class") == {"A": "A", "B": "B", "C": "C"}
+    assert column(database, "count_accuracy") == {"A": 2 / 7, "B": 4 / 7, "C": (6 + 1) / 9}
+
+
+def test_the_class_can_be_that_of_net_units() -> None:
+    """By lines F is first; by units S is, and what came back alone counts nothing."""
+    with closing(open_database(class_metric="units")) as database:
+        insert_lines(database, {"F": 8})
+        insert_lines(database, {"S": 1}, quantity=92.0)
+        insert_lines(database, {"R": 1})
+        insert(database, Source.RETURNS, [returned("R1", before(1), sku="R", quantity=50.0)])
+        assert column(database, "abc_class") == {"S": "A", "F": "B", "R": "C"}
+
+
+@pytest.mark.parametrize(("horizon", "days", "blocks"), [("rolling_7d", 7, 7), ("rolling_91d", 91, 13)])
+def test_a_week_has_seven_days_and_a_quarter_thirteen_weeks(
+    database: Database, horizon: str, days: int, blocks: int
+) -> None:
+    """Lines of every block alike vary by nothing; of all in the first block, by the root of the others' number."""
+    block = days // blocks
+    for number in range(blocks):
+        insert_lines(database, {"EVEN": 1}, days=number * block + 0.5)
+    insert_lines(database, {"ONCE": 2}, days=days)
+    insert_lines(database, {"BEFORE": 2}, days=days + 0.001)
+    database.calculate("S1", AS_OF, horizon, trigger="test", now_ms=0, newest=False)
+    rows = {row["sku"]: row for row in database.results("S1", AS_OF, horizon).to_pylist()}
+    assert {sku: row["demand_cv"] for sku, row in rows.items()} == {
+        "EVEN": 0.0,
+        "ONCE": pytest.approx(math.sqrt(blocks - 1), abs=1e-12),
+    }
+    assert rows["ONCE"]["lines_per_day"] == 2 / days
 
 
 COUNTS = [
@@ -412,4 +468,4 @@ def test_an_instant_is_written_with_milliseconds_where_it_has_some(database: Dat
 def test_only_known_horizons_can_be_asked_for(database: Database) -> None:
     """The message names them."""
     with pytest.raises(ValueError, match="rolling_30d"):
-        database.calculate("S1", AS_OF, "rolling_7d", trigger="test", now_ms=0, newest=False)
+        database.calculate("S1", AS_OF, "rolling_8d", trigger="test", now_ms=0, newest=False)
