@@ -67,6 +67,11 @@ class Database:
         with self._file.reading() as connection:
             return question(connection)
 
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """What a change of its own kind returns, once it is committed."""
+        with self._file.writing() as connection:
+            return work(connection)
+
     # -- offsets, sites, batches ---------------------------------------------------------------------------------------
 
     def offsets(self) -> dict[tuple[str, int], int]:
