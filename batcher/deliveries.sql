@@ -147,6 +147,10 @@ UPDATE sink_rows SET content_hash = NULL WHERE list_contains($site_ids::VARCHAR[
 -- name: forget_runs_of_sites
 DELETE FROM sink_runs WHERE list_contains($site_ids::VARCHAR[], site_id);
 
+-- name: doubt_chunks_of_sites
+UPDATE delivery_chunks SET progress = 'sending'
+WHERE progress = 'acknowledged' AND list_contains($site_ids::VARCHAR[], site_id);
+
 -- name: forget_plans_of_sites
 UPDATE deliveries SET run_id = '' WHERE list_contains($site_ids::VARCHAR[], site_id);
 

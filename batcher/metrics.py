@@ -12,7 +12,9 @@ BATCH_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 CHUNK_SUCCESS = Gauge(
-    "chunk_success_rate", "Succeeded over attempted chunks of the site's current or last publication", ["site_id"]
+    "chunk_success_rate",
+    "Succeeded over attempted chunks of the site's current or last publication or delivery; sink `topic` is publication",
+    ["site_id", "sink"],
 )
 CONCURRENCY = Gauge("concurrency_utilization", "Batch files being read over how many may be, 0 to 1")
 
@@ -45,6 +47,21 @@ DUE_SITES = Gauge("velocity_due_sites", "Sites that are due to be calculated")
 LIMIT = Gauge("velocity_read_concurrency_limit", "How many batch files may be read at once now")
 LOOP_LAG = Gauge("velocity_loop_lag_seconds", "By how much the event loop was late")
 MEMORY = Gauge("velocity_resident_memory_bytes", "Resident memory of the worker")
+
+DELIVERED_ROWS = Counter("velocity_delivered_rows_total", "SKUs that a sink has acknowledged", ["sink"])
+DELIVERED_CHUNKS = Counter("velocity_delivery_chunks_total", "Chunks by what became of them", ["sink", "outcome"])
+DELIVERY_ATTEMPTS = Counter("velocity_delivery_attempts_total", "Requests to a sink by outcome", ["sink", "outcome"])
+DELIVERY_SECONDS = Histogram("velocity_delivery_seconds", "One request to a sink", ["sink"], buckets=_SECONDS)
+DELIVERY_WAITS = Counter("velocity_delivery_wait_seconds_total", "What chunks waited for", ["sink", "reason"])
+CIRCUIT = Gauge("velocity_delivery_circuit_state", "1 for the state of an endpoint's circuit", ["sink", "endpoint", "state"])
+DELIVERY_BACKLOG = Gauge("velocity_delivery_backlog_skus", "SKUs of deliveries in hand, not acknowledged", ["sink"])
+DELIVERY_AGE = Gauge(
+    "velocity_delivery_age_seconds",
+    "For how long a published run has been there that the sink has not acknowledged; 0 if it has",
+    ["sink", "site_id"],
+)
+SINK_STOPPED = Gauge("velocity_sink_stopped", "1 while a sink is stopped for a drift of its API", ["sink"])
+FAILED_CHUNKS = Gauge("velocity_delivery_failed_chunks", "Chunks that were given up and are not settled", ["sink"])
 
 
 def _begin_at_zero() -> None:

@@ -1,15 +1,31 @@
 """Runs to be delivered, made by hand: their rows are what a test says, one number per SKU."""
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self, cast
 
 import pyarrow as pa
 
 from batcher import runs
+from batcher.async_database import AsyncDatabase
 from batcher.database import Database
+from batcher.delivery import failed_records
 from batcher.delivery.chunks import Target
+from batcher.delivery.round import Clock
+from batcher.delivery.sink_desk import SinkDesk
+from batcher.delivery.standing import Overview, Standing, read_overview
 from batcher.queries import Connection
 from batcher.runs import Run
+from batcher.traces import SiteTraces
+from batcher.workbench import Workbench
+from runtime.health import Health
+from runtime.settings import Settings
+from runtime.sites import site_windows
+from runtime.tracing import OFF, Tracing
+from schemas.failed_chunks import FailedChunk
 from schemas.instants import parse_rfc3339
 
 AS_OF_MS = parse_rfc3339("2026-03-01T00:00:00Z")
@@ -71,3 +87,65 @@ def publish(
 
     database.change(enter)
     return run
+
+
+def scaled_clock(factor: float) -> Clock:
+    """Time that goes so many times as fast; chances are drawn as they come."""
+    return Clock(lambda: time.monotonic() * factor, lambda seconds: asyncio.sleep(seconds / factor))
+
+
+class DeliveryWorld:
+    """A sink at work on a database of its own, as a batch worker has it. An async context manager.
+
+    `open_until` and `owned` may be changed while it works.
+    """
+
+    def __init__(self, directory: Path, sink: dict[str, Any], *, clock: Clock | None = None, tracing: Tracing = OFF) -> None:
+        self.settings = Settings(sinks={"wms": {"when": "always", **sink}}, state_dir=directory)
+        windows = site_windows(self.settings)
+        self.database = Database.open(directory / "velocity.duckdb", self.settings, windows)
+        self.health = Health()
+        self.traces = SiteTraces(tracing)
+        self.open_until: Callable[[str, int], int | None] = lambda site_id, now_ms: now_ms + 1
+        self._clock = clock
+        self._bench = Workbench(
+            self.settings,
+            windows,
+            cast(Any, None),
+            AsyncDatabase(self.database),
+            self.health,
+            1,
+            lambda: time.time_ns() // 1_000_000,
+            self.traces,
+        )
+
+    async def __aenter__(self) -> Self:
+        self.desk = SinkDesk(
+            self._bench,
+            "wms",
+            self.settings.sinks["wms"],
+            owns=lambda _: True,
+            open_until=lambda site_id, now_ms: self.open_until(site_id, now_ms),
+            clock=self._clock,
+        )
+        await self.desk.sweep()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.desk.lines.close()
+        await self._bench.database.close(5)
+
+    async def overview(self, *sites: str) -> Overview:
+        """How everything stands."""
+        return await self._bench.database.read(Database.ask, lambda c: read_overview(c, sites or (SITE,)))
+
+    async def visit(self) -> Standing:
+        """One round of whatever is due; how the target stands after it, which is shown, too."""
+        await self.desk.visit(await self.overview())
+        overview = await self.overview()
+        self.desk._show(overview)
+        return overview.standings.get(TARGET, Standing())
+
+    def records(self) -> list[FailedChunk]:
+        """Records for the topic of failed chunks."""
+        return self.database.ask(failed_records.untold)

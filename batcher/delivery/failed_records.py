@@ -27,10 +27,12 @@ def find(connection: Connection, chunk_id: str) -> FailedChunk | None:
     return decode_failed_chunk(rows[0][0].encode()) if rows else None
 
 
-def close(connection: Connection, target: Target, chunk_id: str, state: ChunkState, at: str) -> None:
-    """A chunk has come to an end, in case it had failed before."""
+def turn(
+    connection: Connection, target: Target, chunk_id: str, state: ChunkState, at: str, reason: str | None = None
+) -> None:
+    """Something has become of a chunk, in case it had failed before. `reason` is a person's."""
     if record := find(connection, chunk_id):
-        enter(connection, target, msgspec.structs.replace(record, state=state, at=at))
+        enter(connection, target, msgspec.structs.replace(record, state=state, at=at, reason=reason))
 
 
 def supersede(connection: Connection, target: Target, at: str) -> int:

@@ -156,7 +156,7 @@ def dropped_keys(connection: Connection, sink: str) -> set[str]:
 
 def doubt(connection: Connection, site_ids: Sequence[str]) -> None:
     """Somebody else may have delivered these sites in the meantime: all their rows are due again."""
-    for step in ("doubt_sites", "forget_runs_of_sites", "forget_plans_of_sites"):
+    for step in ("doubt_sites", "doubt_chunks_of_sites", "forget_runs_of_sites", "forget_plans_of_sites"):
         _QUERIES[step].rows(connection, site_ids=list(site_ids))
 
 
