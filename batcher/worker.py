@@ -14,6 +14,10 @@ from batcher.agenda import Agenda
 from batcher.api import Api, build_app
 from batcher.async_database import AsyncDatabase
 from batcher.database import Database
+from batcher.delivery.deliveries import Deliveries
+from batcher.delivery.failed_log import KafkaFailedChunkLog
+from batcher.delivery.opening import check_sinks
+from batcher.delivery_api import DeliveryApi, add_delivery_routes
 from batcher.frontiers import Frontiers
 from batcher.gauges import keep_gauges
 from batcher.loading import Loader
@@ -56,8 +60,10 @@ async def run_batch_worker(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    health, api = Health(), Api()
+    check_sinks(settings)
+    health, api, delivery_api = Health(), Api(), DeliveryApi()
     app = build_app(api)
+    add_delivery_routes(app, delivery_api)
     add_health_routes(app, health)
     host, wanted_port = host_and_port(settings.api.url)
     try:
@@ -68,7 +74,7 @@ async def run_batch_worker(settings: Settings) -> int:
     log.info("batch worker", worker=settings.worker_id, api=f"http://{address}", kafka=settings.kafka.bootstrap_servers)
     try:
         health.raise_reason("start", "not started yet")
-        return await _until_stopped(_work(settings, health, api, address), stop)
+        return await _until_stopped(_work(settings, health, (api, delivery_api), address), stop)
     finally:
         await runner.cleanup()
 
@@ -117,7 +123,7 @@ def _first_leaf(error: BaseException) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, Refusal)), leaves[0])
 
 
-async def _work(settings: Settings, health: Health, api: Api, address: str) -> None:
+async def _work(settings: Settings, health: Health, apis: tuple[Api, DeliveryApi], address: str) -> None:
     """Prepare, then run all parts."""
     windows = site_windows(settings)
     store = open_store(settings.store)
@@ -129,7 +135,7 @@ async def _work(settings: Settings, health: Health, api: Api, address: str) -> N
     database = AsyncDatabase(await asyncio.to_thread(Database.open, file, settings, windows))
     try:
         bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms, SiteTraces(tracing))
-        await _run_parts(bench, api, address)
+        await _run_parts(bench, apis, address)
     finally:
         await database.close(FINISH_S)
         await asyncio.to_thread(tracing.close)
@@ -147,7 +153,8 @@ def _check(settings: Settings) -> int:
     return len(partitions_of(settings.kafka, settings.topics.name(TopicRole.BATCHES)))
 
 
-async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
+async def _run_parts(bench: Workbench, apis: tuple[Api, DeliveryApi], address: str) -> None:
+    api, delivery_api = apis
     settings, health = bench.settings, bench.health
     agenda, regulator = Agenda(bench.windows), Regulator(bounds_of(settings.batch))
     loader = Loader(bench, regulator, agenda.loaded)
@@ -157,11 +164,14 @@ async def _run_parts(bench: Workbench, api: Api, address: str) -> None:
     parts = Parts(ownership, loader, frontiers, reference)
     recalculation = Recalculation(bench, agenda, parts)
     publication = Publication(bench, agenda, ownership, loader, recalculation)
+    deliveries = Deliveries(bench, agenda, ownership, KafkaFailedChunkLog(settings))
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
-    api.answer_from(Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address))
+    service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)
+    api.answer_from(service)
+    delivery_api.answer_from(deliveries, service)
     health.clear("start")
     async with asyncio.TaskGroup() as tasks:
-        for part in (ownership, loader, frontiers, reference, recalculation, publication, membership):
+        for part in (ownership, loader, frontiers, reference, recalculation, publication, deliveries, membership):
             tasks.create_task(part.run(), name=type(part).__name__.lower())
         tasks.create_task(keep_pulse(health, regulator, loader, ownership), name="pulse")
         tasks.create_task(keep_gauges(bench), name="gauges")

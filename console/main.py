@@ -11,6 +11,8 @@ import typer
 
 from console import screen
 from console.commands import Commands, GlobalOptions
+from console.commands.delivery import app as sinks
+from console.commands.delivery import deliver
 from console.commands.demo import demo
 from console.commands.dlq import app as dlq
 from console.commands.drain import drain
@@ -29,6 +31,7 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Workers": (stream, batch, top),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
     "Results": (recalc, coefficients, windows, batches, facts),
+    "Delivery": (deliver, ("sinks", sinks)),
     "Upkeep": (top, audit, gc, doctor, bench),
 }
 

@@ -1,6 +1,10 @@
 """Delivery to a WMS over real HTTP on loopback: deltas, crashes of the line, drift, fallbacks, and a thousand chunks of it."""
 
 import asyncio
+import json
+import os
+import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from delivery_world import SITE, TARGET, DeliveryWorld, publish, scaled_clock
 from batcher.delivery import failed_records, ledger
 from batcher.delivery.chunks import Progress
 from batcher.delivery.sink_desk import Request
+from runtime.crash_points import CRASH_AT
 from sandbox.wms import FakeWms, Fault, FaultScript
 from schemas.failed_chunks import ChunkState
 
@@ -238,7 +243,7 @@ async def test_a_thousand_chunks_against_errors_throttling_resets_and_an_outage(
         wms.away, during = False, sum(wms.statuses.values()) - before
         standing = await visiting
         assert list(world.desk.lines.states().values()) == ["closed"]
-    failed = {sku for record in world.records() for sku in record.skus}
+        failed = {sku for record in world.records() for sku in record.skus}
     effects = Counter(row.sku for applied in wms.applied.values() for row in applied.chunk.rows)
     assert set(effects.values()) == {1}
     assert set(effects) | failed == set(skus(1_000))
@@ -274,3 +279,43 @@ async def test_sites_that_others_had_are_delivered_anew(tmp_path: Path) -> None:
         world.database.change(lambda connection: ledger.doubt(connection, [SITE]))
         await world.visit()
         assert had(wms) == skus(5)
+
+
+# -- crashes -----------------------------------------------------------------------------------------------------------
+
+
+async def run_apart(directory: Path, sink: dict[str, Any], crash_at: str | None = None) -> int:
+    """Deliver in a process of its own; returns its exit code."""
+    tests = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"}
+    if crash_at:
+        environment[CRASH_AT] = crash_at
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(tests / "delivery_runner.py"),
+        str(directory),
+        json.dumps(sink, default=str),
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    return await process.wait()
+
+
+@pytest.mark.parametrize("crash_at", ["delivery.before_send:20", "delivery.before_acknowledge:20"])
+async def test_after_a_kill_in_the_middle_of_forty_chunks_only_unfinished_ones_are_sent(
+    tmp_path: Path, crash_at: str
+) -> None:
+    """By SIGKILL, twice: before a request and after its effect. The WMS saw the effect of each chunk once."""
+    async with FakeWms() as wms:
+        sink = to(wms, max_concurrency=2)
+        async with DeliveryWorld(tmp_path, sink) as world:
+            publish(world.database, "r1", skus(400))
+        assert await run_apart(tmp_path, sink, crash_at) == -signal.SIGKILL
+        before = list(wms.applied)
+        assert 18 <= len(before) <= 21
+        assert await run_apart(tmp_path, sink) == 0
+        assert (had(wms), len(wms.applied)) == (skus(400), 40)
+        again = [key for key, applied in wms.applied.items() if applied.again]
+        assert set(again) <= set(before)
+        assert len(again) <= 2, "no more than were under way"
+        assert Counter(row.sku for a in wms.applied.values() for row in a.chunk.rows) == skus(400)
