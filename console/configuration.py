@@ -109,6 +109,7 @@ def _origin_of_name(path: tuple[str, ...], flags: Mapping[str, Any], file: Mappi
         return "flag"
     names = {name.upper() for name in os.environ}
     found = [variable for end in range(len(path), 0, -1) if (variable := variable_of(path[:end])) in names]
+    found += sorted(name for name in names if name.startswith(f"{variable_of(path)}__"))
     if found:
         return found[0]
     return str(config_file()) if _holds(file, path) else "default"

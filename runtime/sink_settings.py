@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import NoDecode
 
 SinkName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 SinkKind = Literal["http", "postgres", "files"]
@@ -37,7 +38,10 @@ def _words(value: Any) -> Any:
 
 
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+[^\s]*$")]
-_Words = BeforeValidator(_words)
+
+
+_Urls = Annotated[tuple[_Url, ...], NoDecode, BeforeValidator(_words)]
+_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class _Section(BaseModel):
@@ -75,7 +79,7 @@ class SinkSettings(_Section):
     """One sink. `rate_skus_per_s` None: as fast as it takes them. No `sites`: all of them."""
 
     kind: SinkKind
-    urls: Annotated[tuple[_Url, ...], _Words] = ()  # of http, in the order in which they are preferred
+    urls: _Urls = ()  # of http, in the order in which they are preferred
     token: SecretStr | None = None  # of http: sent as `Authorization: Bearer`
     drop_dir: Path | None = None  # of http: where chunks wait in files while no node takes them
     dsn: SecretStr | None = None  # of postgres: postgresql://user:password@host/database
@@ -86,8 +90,8 @@ class SinkSettings(_Section):
     max_concurrency: int = Field(default=4, ge=1, le=50)
     rate_skus_per_s: float | None = Field(default=None, gt=0)
     when: Literal["off-peak", "always"] = "off-peak"
-    sites: Annotated[tuple[str, ...], _Words] = ()
-    horizons: Annotated[tuple[str, ...], _Words] = ("rolling_30d",)
+    sites: _Names = ()
+    horizons: _Names = ("rolling_30d",)
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
 
