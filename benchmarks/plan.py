@@ -14,7 +14,7 @@ class Lane:
     name: str
     module: str
     title: str
-    unit: Literal["events", "facts"]
+    unit: Literal["events", "facts", "SKUs"]
     headline: str  # its key in the JSON that scripts read
     headline_is_seconds: bool = False
     reads_topic: bool = True
@@ -107,6 +107,23 @@ LANES: tuple[Lane, ...] = (
         every_run=False,
     ),
     *(_history(stage, days) for stage in ("batch", "recalc") for days in HISTORIES),
+    Lane(
+        "delivery-plain",
+        "delivery_plain",
+        "200,000 coefficients to a WMS, plain aiohttp loop",
+        "SKUs",
+        "delivery_plain_skus_per_s",
+        reads_topic=False,
+    ),
+    Lane(
+        "delivery",
+        "delivery",
+        "200,000 coefficients to a WMS, everything on",
+        "SKUs",
+        "delivery_skus_per_s",
+        reads_topic=False,
+        beside="delivery-plain",
+    ),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),
     Lane(
         "kafka-streams",
