@@ -13,7 +13,7 @@ BATCH_SECONDS = Histogram(
 )
 CHUNK_SUCCESS = Gauge(
     "chunk_success_rate",
-    "Succeeded over attempted chunks of the site's current or last publication or delivery; sink `topic` is publication",
+    "Succeeded over attempted chunks of the site's current or last publication (sink `topic`) or delivery",
     ["site_id", "sink"],
 )
 CONCURRENCY = Gauge("concurrency_utilization", "Batch files being read over how many may be, 0 to 1")
@@ -53,7 +53,9 @@ DELIVERED_CHUNKS = Counter("velocity_delivery_chunks_total", "Chunks by what bec
 DELIVERY_ATTEMPTS = Counter("velocity_delivery_attempts_total", "Requests to a sink by outcome", ["sink", "outcome"])
 DELIVERY_SECONDS = Histogram("velocity_delivery_seconds", "One request to a sink", ["sink"], buckets=_SECONDS)
 DELIVERY_WAITS = Counter("velocity_delivery_wait_seconds_total", "What chunks waited for", ["sink", "reason"])
-CIRCUIT = Gauge("velocity_delivery_circuit_state", "1 for the state of an endpoint's circuit", ["sink", "endpoint", "state"])
+CIRCUIT = Gauge(
+    "velocity_delivery_circuit_state", "1 for the state of an endpoint's circuit", ["sink", "endpoint", "state"]
+)
 DELIVERY_BACKLOG = Gauge("velocity_delivery_backlog_skus", "SKUs of deliveries in hand, not acknowledged", ["sink"])
 DELIVERY_AGE = Gauge(
     "velocity_delivery_age_seconds",

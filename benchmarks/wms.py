@@ -87,7 +87,13 @@ def _serve(line: Connection) -> None:
 
 def prepare(directory: Path, url: str) -> tuple[Settings, Path]:
     """Settings with one sink, and a database whose published run it has nothing of."""
-    sink: Any = {"kind": "http", "urls": [url], "when": "always", "chunk_skus": CHUNK_SKUS, "max_concurrency": CONCURRENCY}
+    sink: Any = {
+        "kind": "http",
+        "urls": [url],
+        "when": "always",
+        "chunk_skus": CHUNK_SKUS,
+        "max_concurrency": CONCURRENCY,
+    }
     settings, file = Settings(sinks={"wms": sink}), directory / "delivery.duckdb"
     Database.open(file, settings, site_windows(settings)).close()
     values = {"site": SITE, "horizon": HORIZON, "as_of_ms": AS_OF_MS, "run_id": RUN_ID, "skus": SKUS}

@@ -163,5 +163,9 @@ def _explain(error: ErrorDetails, flags: Mapping[str, Any]) -> str:
         return f"{name}: there is no such setting{_suggestion(name, names)}"
     if error["type"].startswith("time_delta"):
         message += " (ISO 8601, such as PT10M, or P1D)"
-    given = "" if any(word in name for word in _SECRETS) or isinstance(error["input"], Mapping) else f" is {str(error['input'])!r}"
+    given = (
+        ""
+        if any(word in name for word in _SECRETS) or isinstance(error["input"], Mapping)
+        else f" is {str(error['input'])!r}"
+    )
     return f"{name}{given} (from {_origin(path, flags, _file_values())}): {message}"

@@ -74,7 +74,11 @@ def _has_ended(row: Row) -> bool:
     if row["requested"] or row["in_hand"]:
         return bool(row["stopped"])
     unsettled = sum(row["chunks"][progress] for progress in ("pending", "sending", "dropped"))
-    return bool(row["stopped"]) or row["waiting"] == "closed by the schedule" or bool(row["chunks"]["failed"] and not unsettled)
+    return (
+        bool(row["stopped"])
+        or row["waiting"] == "closed by the schedule"
+        or bool(row["chunks"]["failed"] and not unsettled)
+    )
 
 
 def _progress(rows: list[Row]) -> str:

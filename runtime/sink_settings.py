@@ -1,4 +1,4 @@
-"""Where coefficients are delivered: `sinks.<name>`, as `[sinks.wms]` in the file or `VELOCITY_SINKS__WMS__KIND=http`."""
+"""Where coefficients are delivered: `sinks.<name>`, `[sinks.wms]` in the file or `VELOCITY_SINKS__WMS__KIND=http`."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -71,7 +71,9 @@ def publish(
 
     def enter(connection: Connection) -> None:
         runs.clear(connection, run)
-        connection.register("wanted", pa.table({"sku": list(lines), "lines": pa.array(list(lines.values()), pa.int64())}))
+        connection.register(
+            "wanted", pa.table({"sku": list(lines), "lines": pa.array(list(lines.values()), pa.int64())})
+        )
         values = {"site": site_id, "horizon": HORIZON, "as_of_ms": as_of_ms, "run_id": run_id}
         connection.execute(_RESULTS, values)
         connection.unregister("wanted")
@@ -100,7 +102,9 @@ class DeliveryWorld:
     `open_until` and `owned` may be changed while it works.
     """
 
-    def __init__(self, directory: Path, sink: dict[str, Any], *, clock: Clock | None = None, tracing: Tracing = OFF) -> None:
+    def __init__(
+        self, directory: Path, sink: dict[str, Any], *, clock: Clock | None = None, tracing: Tracing = OFF
+    ) -> None:
         self.settings = Settings(sinks={"wms": {"when": "always", **sink}}, state_dir=directory)
         windows = site_windows(self.settings)
         self.database = Database.open(directory / "velocity.duckdb", self.settings, windows)
@@ -125,7 +129,7 @@ class DeliveryWorld:
             "wms",
             self.settings.sinks["wms"],
             owns=lambda _: True,
-            open_until=lambda site_id, now_ms: self.open_until(site_id, now_ms),
+            open_until=lambda site_id, now_ms: self.open_until(site_id, now_ms),  # noqa: PLW0108, it may change
             clock=self._clock,
         )
         await self.desk.sweep()

@@ -1,7 +1,7 @@
-"""Brings the chunks of a delivery in hand to a sink: so many requests under way, each chunk as often as its rules allow.
+"""Brings chunks of a delivery in hand to a sink: so many requests under way, each chunk as often as its rules allow.
 
-Whatever waits – for a retry, for the rate, for a circuit – holds no slot. While no circuit permits a call none is made:
-an outage costs time and no chunk its attempts, or, where there is a drop, the chunk goes there until an endpoint is back.
+Whatever waits – for a retry, for the rate, for a circuit – holds no slot. While no circuit permits a call, none is
+made: an outage costs time and no chunk its attempts. Where there is a drop, chunks go there until an endpoint is back.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class Courier:
         self._slots = asyncio.Semaphore(max_concurrency)
 
     async def deliver(self, chunks: list[Chunk], this: Round) -> End:
-        """Do with every chunk what can be done: acknowledged, failed, or left for another round where it is not through.
+        """Do with every chunk what can be done: it is acknowledged, failed, or left for another round.
 
         Cancelled, it gives requests under way a few seconds; chunks whose outcome is not known then stay in doubt.
         """

@@ -93,9 +93,7 @@ class Deliveries:
 
     def _sites(self) -> list[str]:
         """Ours, as far as what is published of them is known."""
-        ready = {
-            number for number, one in self._ownership.partitions.items() if one.ready and one.baseline is None
-        }
+        ready = {number for number, one in self._ownership.partitions.items() if one.ready and one.baseline is None}
         return [site.site_id for site in self._agenda.book.of(ready)]
 
     def _owns(self, site_id: str) -> bool:
@@ -114,7 +112,9 @@ class Deliveries:
         for name in names:
             self._news[name].set()
 
-    async def ask_for(self, sink: str | None, site_id: str | None, request: Request) -> tuple[list[Target], list[Target]]:
+    async def ask_for(
+        self, sink: str | None, site_id: str | None, request: Request
+    ) -> tuple[list[Target], list[Target]]:
         """Ask for deliveries; returns the targets that will be delivered, and those that the schedule keeps closed."""
         overview = await self.overview()
         wanted = [

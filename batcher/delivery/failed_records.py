@@ -1,4 +1,4 @@
-"""Records of chunks that failed, on their way to their topic: changed with the chunk, told afterwards, at least once."""
+"""Records of chunks that failed, on their way to their topic: changed with the chunk, told later, at least once."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

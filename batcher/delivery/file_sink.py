@@ -22,6 +22,8 @@ from batcher.delivery.receipts import AttemptFailed
 from batcher.delivery.retries import Failure, FailureKind
 from schemas.delivery import DeliveredRow, DeliveryChunk
 
+Form = Literal["parquet", "csv"]
+
 _ARROW = {int: pa.int64(), float: pa.float64(), float | None: pa.float64(), bool: pa.bool_(), str: pa.string()}
 _COLUMNS = [(field.name, _ARROW[field.type]) for field in msgspec.structs.fields(DeliveredRow)]
 ROWS = pa.schema(
@@ -32,8 +34,9 @@ ROWS = pa.schema(
 class FilesEndpoint:
     """A directory; it may be a mounted one."""
 
-    def __init__(self, directory: Path, form: Literal["parquet", "csv"]) -> None:
-        self._directory, self._form = directory, form
+    def __init__(self, directory: Path, form: Form) -> None:
+        self._directory = directory
+        self._form: Form = form
 
     @property
     def name(self) -> str:
@@ -59,7 +62,7 @@ class FilesEndpoint:
         write_whole(folder / name, encode_table(told, self._form))
 
 
-def encode_table(told: DeliveryChunk, form: Literal["parquet", "csv"]) -> bytes:
+def encode_table(told: DeliveryChunk, form: Form) -> bytes:
     """A chunk as the content of a file."""
     common = {"site_id": told.site_id, "horizon": told.horizon, "as_of": told.as_of, "run_id": told.run_id}
     rows = [{**common, **msgspec.structs.asdict(row), "removed": False} for row in told.rows]

@@ -1,6 +1,5 @@
 """A WMS that takes chunks over HTTP: `schemas/delivery.py` has the words."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -57,7 +56,7 @@ class HttpEndpoint:
             ) as answer:
                 content = await answer.read()
                 status, reason, answered = answer.status, answer.reason or "", answer.headers
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             why = f"{type(error).__name__}: {error}".rstrip(": ")
             raise AttemptFailed(Failure(FailureKind.TRANSIENT, why)) from error
         if failure := failure_of(status, f"{status} {reason}".rstrip(), answered, self._now()):

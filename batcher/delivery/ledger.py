@@ -1,8 +1,8 @@
 """What sinks have, and the deliveries in hand, in DuckDB. Every function wants a transaction around it that is its own.
 
-A delivery is planned once, frozen, and then sent; what becomes of its chunks is taken over into what the sink is known to
-have when it ends or another one is planned: acknowledged rows as they were sent, those of any other chunk that was sent
-as in doubt, which makes them part of the next delivery whatever they are.
+A delivery is planned once, frozen, and then sent. When it ends, or another one is planned, what became of its chunks is
+taken over into what the sink is known to have: acknowledged rows as they were sent, those of any other chunk that was
+sent as in doubt, which makes them part of the next delivery whatever they are.
 """
 
 from collections.abc import Sequence
@@ -141,9 +141,7 @@ def skus_of(connection: Connection, chunk: Chunk) -> list[str]:
     return [sku for (sku,) in rows]
 
 
-def move(
-    connection: Connection, chunk: Chunk, progress: Progress, *, attempts: int, error: str | None = None
-) -> None:
+def move(connection: Connection, chunk: Chunk, progress: Progress, *, attempts: int, error: str | None = None) -> None:
     """A chunk has come so far, after so many attempts in all. Nothing happens if it is not in hand any more."""
     values: dict[str, Any] = {"number": chunk.number, "key": chunk.key, "attempts": attempts, "error": error}
     _QUERIES["move"].rows(connection, **asdict(chunk.target), **values, progress=progress)

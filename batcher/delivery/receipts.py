@@ -1,10 +1,10 @@
 """What a WMS answered, and whether it is what was agreed upon. Pure.
 
-An answer that is not JSON is an accident of some gateway, and the chunk is tried again. One that is JSON and no receipt,
-or the receipt of something else, is another version of the agreement: no retry heals it, and going on might do harm.
+An answer that is not JSON is an accident of some gateway, and the chunk is tried again. One that is JSON and no
+receipt, or that of something else, is another version of the agreement: no retry heals it, and going on might do harm.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -41,7 +41,7 @@ def read_receipt(body: bytes, key: str, rows: int, removed: int) -> Receipt:
         raise AttemptFailed(Failure(FailureKind.TRANSIENT, "the answer is not JSON", 200), shown) from error
     if not isinstance(content, dict):
         raise Drift(f"expected a receipt, an object; found {_shown(content)}")
-    _expect("schema_version", SCHEMA_VERSION, content.get("schema_version"))
+    _expect("schema_version", SCHEMA_VERSION, cast(dict[str, Any], content).get("schema_version"))
     try:
         receipt = msgspec.convert(content, Receipt)
     except msgspec.ValidationError as error:

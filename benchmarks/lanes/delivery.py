@@ -1,4 +1,4 @@
-"""Delivery of 200,000 coefficients to a WMS over HTTP, as the batch worker does it: planned, frozen, sent, acknowledged."""
+"""Delivery of 200,000 coefficients to a WMS over HTTP, as the batch worker does it: planned, frozen, acknowledged."""
 
 import asyncio
 from pathlib import Path

@@ -53,7 +53,9 @@ def deliver(
     ctx: typer.Context,
     sink: Annotated[str | None, typer.Option("--sink", help="Only to this sink; without it to all.")] = None,
     site: Annotated[str | None, typer.Option("--site", help="Only this site; without it all sites.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Every row, not only those that the sink has otherwise.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every row, not only those that the sink has otherwise.")
+    ] = False,
     now: Annotated[bool, typer.Option("--now", help="Whatever the schedule says.")] = False,
     json: Json = False,
 ) -> None:

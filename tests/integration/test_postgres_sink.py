@@ -1,4 +1,4 @@
-"""Coefficients in PostgreSQL: a real server, a chunk a transaction, also when the process is killed in the middle of it."""
+"""Coefficients in PostgreSQL: a real server, a chunk a transaction, also when the process is killed in one."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A real batch worker delivers what it publishes: through a kill, by its API and command line, with failures on Kafka."""
+"""A real batch worker delivers what it publishes: through a kill, by API and command line, with failures on Kafka."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The plan of deliveries over any history: whatever crashes, fails, is dropped or comes too late, a sink ends up right."""
+"""The plan of deliveries over any history: whatever crashes, fails or is dropped, a sink ends up right."""
 
 from enum import StrEnum
 
@@ -65,8 +65,11 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(lines=strategies.sampled_from(CONTENTS), clock=strategies.integers(-2, 2), fates=_FATES)
     def a_run_is_delivered(self, lines: dict[str, int], clock: int, fates: list[Fate]) -> None:
-        """As far as it goes: chunks beyond `fates` go well. The id of a run is that of its content: one whose inputs come
-        back has the id that it had before. Time goes by, or is set back."""
+        """As far as it goes: chunks beyond `fates` go well.
+
+        The id of a run is that of its content: one whose inputs come back has the id that it had before. Time goes by,
+        or is set back.
+        """
         run_id = msgspec.json.encode(sorted(lines.items())).decode()
         self.newest = publish(self.database, run_id, lines), lines
         self.now_ms += clock

@@ -1,4 +1,4 @@
-"""Delivery to a WMS over real HTTP on loopback: deltas, crashes of the line, drift, fallbacks, and a thousand chunks of it."""
+"""Delivery to a WMS over real HTTP on loopback: deltas, drift, fallbacks, kills, and a thousand chunks of trouble."""
 
 import asyncio
 import json
@@ -124,7 +124,7 @@ async def test_off_peak_it_stops_at_a_chunk_boundary_and_goes_on_next_time(tmp_p
     ],
 )
 async def test_drift_stops_the_sink_and_loses_nothing(tmp_path: Path, fault: Fault, said: str) -> None:
-    """It says what was expected and what was found, also after a restart; a person lets it go on, with the same chunk."""
+    """It says what was expected and found, also after a restart; a person lets it go on, with the same chunk."""
     async with FakeWms(FaultScript(first=(fault,))) as wms:
         async with DeliveryWorld(tmp_path, to(wms, max_concurrency=1)) as world:
             publish(world.database, "r1", skus(30))
@@ -201,7 +201,7 @@ async def test_chunks_are_dropped_and_delivered_in_order_once_somebody_is_back(t
     async with FakeWms(away=True) as wms, DeliveryWorld(tmp_path, to(wms, drop_dir=drop, max_concurrency=1)) as world:
         publish(world.database, "r1", skus(300))
         visiting = asyncio.create_task(world.visit())
-        while not visiting.done() and (await _chunks(world)).get(Progress.DROPPED, 0) < 29:  # one is tried already
+        while not visiting.done() and (await _chunks(world)).get(Progress.DROPPED, 0) < 29:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert len(list((drop / "wms").glob("*.json"))) == 30
         wms.away = False
@@ -233,7 +233,7 @@ async def test_a_thousand_chunks_against_errors_throttling_resets_and_an_outage(
     async with wms, DeliveryWorld(tmp_path, {**sink, "urls": [wms.url]}, clock=scaled_clock(60)) as world:
         publish(world.database, "r1", skus(1_000))
         visiting = asyncio.create_task(world.visit())
-        while len(wms.applied) < 300:
+        while len(wms.applied) < 300:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         wms.away, before = True, sum(wms.statuses.values())
         states: list[str] = []
