@@ -22,8 +22,10 @@ from batcher.frontiers import Frontiers
 from batcher.gauges import keep_gauges
 from batcher.loading import Loader
 from batcher.membership import Membership
+from batcher.owner_mark import own_mark
 from batcher.owners import Owners
 from batcher.ownership import Ownership
+from batcher.partition import OwnedPartition
 from batcher.publication import Publication
 from batcher.pulse import bounds_of, keep_pulse
 from batcher.recalculation import Parts, Recalculation
@@ -175,19 +177,22 @@ async def _run_parts(bench: Workbench, apis: tuple[Api, DeliveryApi], address: s
             tasks.create_task(part.run(), name=type(part).__name__.lower())
         tasks.create_task(keep_pulse(health, regulator, loader, ownership), name="pulse")
         tasks.create_task(keep_gauges(bench), name="gauges")
-        tasks.create_task(_tell_offsets(ownership, membership), name="offsets")
+        tasks.create_task(_tell_offsets(bench, ownership, membership), name="offsets")
 
 
-async def _tell_offsets(ownership: Ownership, membership: Membership) -> None:
-    """Commit to the group what is in the database, for information."""
-    told: dict[int, int] = {}
+async def _tell_offsets(bench: Workbench, ownership: Ownership, membership: Membership) -> None:
+    """Commit to the group what is in the database, for information, and that it is in this one."""
+    mark = await bench.database.write(own_mark)
+    told: dict[OwnedPartition, int] = {}
     while True:
         await asyncio.sleep(COMMIT_S)
-        offsets = {number: owned.progress.next_offset() for number, owned in ownership.partitions.items()}
-        news = {number: offset for number, offset in offsets.items() if told.get(number) != offset}
-        told = {number: offset for number, offset in told.items() if number in offsets}
-        if news and await membership.commit(news):
+        offsets = {owned: owned.progress.next_offset() for owned in ownership.partitions.values()}
+        told = {owned: offset for owned, offset in told.items() if owned in offsets}
+        news = {owned: offset for owned, offset in offsets.items() if told.get(owned) != offset}
+        if news and await membership.commit({owned.number: offset for owned, offset in news.items()}, mark):
             told |= news
+            for owned in news:
+                owned.marked = True
 
 
 def _wall_ms() -> int:

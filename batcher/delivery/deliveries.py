@@ -14,7 +14,7 @@ from batcher.delivery import failed_records, ledger
 from batcher.delivery.chunks import Progress, Target
 from batcher.delivery.failed_log import FailedChunkLog
 from batcher.delivery.round import Clock
-from batcher.delivery.sink_desk import OpenUntil, Request, SinkDesk, always_open, sites_lost
+from batcher.delivery.sink_desk import OpenUntil, Request, SinkDesk, always_open
 from batcher.delivery.standing import Overview, read_overview
 from batcher.ownership import Ownership
 from batcher.queries import Connection
@@ -72,13 +72,9 @@ class Deliveries:
             news.clear()
 
     async def _keep_records(self) -> None:
-        """Tell the topic of failed chunks; forget what sinks have of sites that others deliver from now on."""
-        sites = self._sites()
+        """Tell the topic of failed chunks."""
         while True:
             await asyncio.sleep(POLL_S)
-            if lost := sites_lost(sites, now := self._sites()):
-                await self._bench.database.write(Database.change, lambda c, lost=lost: ledger.doubt(c, lost))
-            sites = now
             records = await self._bench.database.read(Database.ask, failed_records.untold)
             try:
                 for record in records:
@@ -93,12 +89,13 @@ class Deliveries:
 
     def _sites(self) -> list[str]:
         """Ours, as far as what is published of them is known."""
-        ready = {number for number, one in self._ownership.partitions.items() if one.ready and one.baseline is None}
+        partitions = self._ownership.partitions.items()
+        ready = {number for number, one in partitions if one.ready and one.marked and one.baseline is None}
         return [site.site_id for site in self._agenda.book.of(ready)]
 
     def _owns(self, site_id: str) -> bool:
         owned = self._ownership.of_site(site_id)
-        return owned is not None and owned.ready
+        return owned is not None and owned.ready and owned.marked
 
     # -- what people ask -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """One sink at work: round after round of what is due to it, one delivery at a time."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -170,8 +170,3 @@ class SinkDesk:
         keys = await self._bench.database.read(Database.ask, lambda c: ledger.dropped_keys(c, self.name))
         with suppress(OSError):
             await asyncio.to_thread(Drop(self.sink.drop_dir, self.name).keep_only, keys)
-
-
-def sites_lost(before: Collection[str], now: Collection[str]) -> list[str]:
-    """Sites that were this worker's and are not any more."""
-    return sorted(set(before) - set(now))

@@ -65,7 +65,8 @@ async def test_a_worker_that_is_killed_in_the_middle_delivers_the_rest(world: Ba
         row = await row_when(worker, done=True)
         assert row["acknowledged_run"] == row["published_run"]
         assert len(wms.rows) == CHUNKS * CHUNK_SKUS
-        assert [applied.again for applied in wms.applied.values()] == [0] * 14 + [1] + [0] * 25
+        again = [applied.again for applied in wms.applied.values()]
+        assert again == [0] * 14 + [1] + [0] * 25, worker.worker.text
 
         base = {"VELOCITY_API__URL": f"http://127.0.0.1:{port}"}
         world.world.extra |= base
@@ -105,3 +106,25 @@ async def test_what_fails_is_on_its_topic_and_can_be_tried_again_by_a_person(wor
         status, body = await asyncio.to_thread(worker.ask, "/api/v1/deliveries", {"sink": "nowhere"})
         assert (status, body["message"]) == (400, "there is no sink 'nowhere'; there are wms")
         assert json.dumps(row)
+
+
+async def test_what_another_worker_delivered_in_the_meantime_is_not_taken_for_known(world: BatchWorld) -> None:
+    """The first worker knows the first run, the second delivers another one; what the first knew is then void."""
+    ports = free_port(), free_port()
+    facts = orders()[:20]
+    async with FakeWms() as wms:
+        environment = sink(wms, CHUNK_SKUS="100")
+        first = world.start("b1", ports[0], **environment)
+        await asyncio.to_thread(world.checkpoint, Source.ORDERS, NOON + 4 * HOUR, facts)
+        await asyncio.to_thread(world.pass_all, NOON + HOUR)
+        await row_when(first, done=True)
+        await asyncio.to_thread(first.worker.terminate)
+        second = world.start("b2", ports[1], **environment)
+        await row_when(second, done=True)
+        assert len(wms.applied) == 2, "nothing is known to the second worker: it sends all"
+        await asyncio.to_thread(second.worker.terminate)
+        wms.rows.clear()
+        first = world.start("b1", ports[0], **environment)
+        await row_when(first, done=True)
+        assert await asyncio.to_thread(until, lambda: len(wms.applied) == 3), first.worker.text
+        assert len(wms.rows) == 20
