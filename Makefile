@@ -43,7 +43,7 @@ lint: $(LINTER) ## Check style, types, the Dockerfile, and which package may imp
 lock: $(READY) ## Resolve the requirements anew; UPGRADE=--upgrade takes newer versions
 	@$(BIN)/python requirements/install.py $(VENV) lock
 	@$(COMPILE) requirements/all.txt --all-extras pyproject.toml
-	@$(COMPILE) requirements/base.txt --extra s3 --extra traces --constraints requirements/all.txt pyproject.toml
+	@$(COMPILE) requirements/base.txt --extra postgres --extra s3 --extra traces --constraints requirements/all.txt pyproject.toml
 	@for name in build lint lock; do \
 		$(COMPILE) requirements/$$name.txt --constraints requirements/all.txt requirements/$$name.in || exit 1; \
 	done

@@ -44,3 +44,9 @@ SELECT count(*) FROM complete_windows WHERE site_id = $site_id;
 
 -- name: complete_span
 SELECT min(start_ms), max(end_ms) FROM complete_windows WHERE site_id = $site_id;
+
+-- name: make_mark
+INSERT INTO meta VALUES ('mark', $mark) ON CONFLICT DO NOTHING;
+
+-- name: mark
+SELECT value FROM meta WHERE key = 'mark';

@@ -23,7 +23,7 @@ _NEWEST = _OLDEST + len(_STEPS) - 1
 #: Views and macros, in an order in which each knows those that it uses.
 _DEFINITIONS = tuple(
     query
-    for stem in ("units", "facts", "demand", "stability", "runs", "outbox")
+    for stem in ("units", "facts", "demand", "stability", "runs", "outbox", "deliveries")
     for name, query in load_queries(stem).items()
     if name.startswith("define_")
 )

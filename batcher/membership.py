@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
+from aiokafka.structs import OffsetAndMetadata
 
 from batcher.owners import CLIENT_PREFIX, describe_members
 from runtime.connections import aiokafka_options, until_connected
@@ -64,12 +65,16 @@ class Membership:
             self._consumer = None
             await consumer.stop()
 
-    async def commit(self, offsets: Mapping[int, int]) -> bool:
-        """Tell the group how far we are; returns whether it took note. While it is rebalancing it does not."""
+    async def commit(self, offsets: Mapping[int, int], mark: str = "") -> bool:
+        """Tell the group how far we are, and whose `mark` the partitions bear; returns whether it took note.
+
+        While it is rebalancing it does not.
+        """
         if self._consumer is None:
             return False
         try:
-            await self._consumer.commit({TopicPartition(self._topic, p): offset for p, offset in offsets.items()})
+            told = {TopicPartition(self._topic, p): OffsetAndMetadata(offset, mark) for p, offset in offsets.items()}
+            await self._consumer.commit(told)
         except KafkaError as error:
             log.debug("offsets were not committed for information", error=repr(error))
             return False

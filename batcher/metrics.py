@@ -14,7 +14,9 @@ BATCH_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 CHUNK_SUCCESS = Gauge(
-    "chunk_success_rate", "Succeeded over attempted chunks of the site's current or last publication", ["site_id"]
+    "chunk_success_rate",
+    "Succeeded over attempted chunks of the site's current or last publication (sink `topic`) or delivery",
+    ["site_id", "sink"],
 )
 CONCURRENCY = Gauge("concurrency_utilization", "Batch files being read over how many may be, 0 to 1")
 
@@ -66,6 +68,23 @@ DATABASE_LIMIT = Gauge("velocity_database_memory_limit_bytes", "How much DuckDB 
 LIMIT_CHANGES = Counter("velocity_batch_concurrency_changes_total", "How often the limit of readers moved", ["reason"])
 LIMIT_REASON = Gauge("velocity_batch_concurrency_reason", "1 for why the limit of readers moved last", ["reason"])
 STRAINED = Gauge("velocity_batch_strained", "1 while the worker is strained by it", ["reason"])
+
+DELIVERED_ROWS = Counter("velocity_delivered_rows_total", "SKUs that a sink has acknowledged", ["sink"])
+DELIVERED_CHUNKS = Counter("velocity_delivery_chunks_total", "Chunks by what became of them", ["sink", "outcome"])
+DELIVERY_ATTEMPTS = Counter("velocity_delivery_attempts_total", "Requests to a sink by outcome", ["sink", "outcome"])
+DELIVERY_SECONDS = Histogram("velocity_delivery_seconds", "One request to a sink", ["sink"], buckets=_SECONDS)
+DELIVERY_WAITS = Counter("velocity_delivery_wait_seconds_total", "What chunks waited for", ["sink", "reason"])
+CIRCUIT = Gauge(
+    "velocity_delivery_circuit_state", "1 for the state of an endpoint's circuit", ["sink", "endpoint", "state"]
+)
+DELIVERY_BACKLOG = Gauge("velocity_delivery_backlog_skus", "SKUs of deliveries in hand, not acknowledged", ["sink"])
+DELIVERY_AGE = Gauge(
+    "velocity_delivery_age_seconds",
+    "For how long a published run has been there that the sink has not acknowledged; 0 if it has",
+    ["sink", "site_id"],
+)
+SINK_STOPPED = Gauge("velocity_sink_stopped", "1 while a sink is stopped for a drift of its API", ["sink"])
+FAILED_CHUNKS = Gauge("velocity_delivery_failed_chunks", "Chunks that were given up and are not settled", ["sink"])
 
 
 def _begin_at_zero() -> None:

@@ -12,6 +12,7 @@ class OwnedPartition:
 
     `baseline` is what the coefficients topic held of its sites then, by key; None once the database goes by it. Until
     then its sites wait to be calculated, since `waiting_since` on the monotonic clock.
+    `marked`: the group knows that its sites are at home in this worker's database; only then they are delivered.
     A partition that was `dropped` stays so: taking it over again makes another one.
     """
 
@@ -22,6 +23,7 @@ class OwnedPartition:
     baseline: dict[str, bytes] | None
     ready: bool = False
     dropped: bool = False
+    marked: bool = False
     waiting_since: float | None = None
 
     @property

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 CHUNK_RECORDS = 5_000
 POLL_S = 1.0
 PATIENCE_S = 60.0
+TOPIC = "topic"  # what stands for a sink where it is the coefficients topic
 
 
 class Publication:
@@ -122,7 +123,7 @@ class ChunkRates:
             counts = self._counts.setdefault(site_id, [0, 0])
             counts[0] += 1
             counts[1] += succeeded
-            metrics.CHUNK_SUCCESS.labels(site_id).set(counts[1] / counts[0])
+            metrics.CHUNK_SUCCESS.labels(site_id, TOPIC).set(counts[1] / counts[0])
 
     def through(self) -> None:
         """Nothing is left: what comes next is another publication."""

@@ -37,7 +37,38 @@ class RecalcRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partial: bool = False
 
 
-R = TypeVar("R", ComputeRequest, RecalcRequest)
+class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/v1/sinks/resume`."""
+
+    sink: str
+
+
+class DeliverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/v1/deliveries`. Without a sink, all; without a site, all of the worker. `now`: whatever the schedule
+    says."""
+
+    sink: str | None = None
+    site_id: str | None = None
+    full: bool = False
+    now: bool = False
+
+
+class ChunkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/v1/chunks/retry`. The site says which worker has it."""
+
+    chunk_id: str
+    site_id: str | None = None
+
+
+class DiscardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/v1/chunks/discard`."""
+
+    chunk_id: str
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    site_id: str | None = None
+
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 def read_body(body: bytes, kind: type[R]) -> R:

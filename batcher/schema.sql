@@ -141,3 +141,42 @@ CREATE TABLE recovered_classes (
     site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, sku VARCHAR NOT NULL,
     as_of_ms BIGINT NOT NULL, stable_class VARCHAR NOT NULL
 );
+
+-- Delivery. What each sink is known to have: the hash of a row as it was told, null while that is in doubt.
+CREATE TABLE sink_rows (
+    sink VARCHAR NOT NULL, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, sku VARCHAR NOT NULL, content_hash UHUGEINT
+);
+
+-- The last run all of whose chunks a sink has acknowledged, and since when.
+CREATE TABLE sink_runs (
+    sink VARCHAR NOT NULL, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL, as_of_ms BIGINT NOT NULL, acknowledged_at_ms BIGINT NOT NULL
+);
+
+-- The last delivery that was planned; it is in hand while it has chunks.
+CREATE TABLE deliveries (
+    sink VARCHAR NOT NULL, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL, as_of_ms BIGINT NOT NULL, base VARCHAR NOT NULL, planned_at_ms BIGINT NOT NULL
+);
+
+-- Frozen as they are sent: the results of a run may be replaced while it is being delivered.
+CREATE TABLE delivery_chunks (
+    sink VARCHAR NOT NULL, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, number INTEGER NOT NULL,
+    key VARCHAR NOT NULL, body BLOB NOT NULL USING COMPRESSION zstd, rows BIGINT NOT NULL, removed BIGINT NOT NULL,
+    progress VARCHAR NOT NULL, attempts INTEGER NOT NULL, error VARCHAR
+);
+
+-- The SKUs of these chunks, and the hashes of their rows; null for one that is to be removed.
+CREATE TABLE delivery_rows (
+    sink VARCHAR NOT NULL, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL, number INTEGER NOT NULL,
+    sku VARCHAR NOT NULL, content_hash UHUGEINT
+);
+
+-- Sinks that speak another version of the agreement, until a person says that they do not any more.
+CREATE TABLE stopped_sinks (sink VARCHAR PRIMARY KEY, reason VARCHAR NOT NULL, stopped_at_ms BIGINT NOT NULL);
+
+-- Chunks that failed and are not settled yet, or whose newest record (JSON) has not been `told` to its topic.
+CREATE TABLE failed_deliveries (
+    chunk_id VARCHAR NOT NULL, sink VARCHAR NOT NULL, site_id VARCHAR NOT NULL, horizon VARCHAR NOT NULL,
+    record VARCHAR NOT NULL, settled BOOLEAN NOT NULL, told BOOLEAN NOT NULL
+);

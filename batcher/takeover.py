@@ -1,7 +1,8 @@
 """Taking partitions of the batches topic over.
 
-In this order: fence the former owner; read the coefficients topic, the baseline of what has been published; look where
-the database stands, and whether the batches topic is the one that it was filled from.
+In this order: fence the former owner; see whether it was another than this worker, and may have delivered something;
+read the coefficients topic, the baseline of what has been published; look where the database stands, and whether the
+batches topic is the one that it was filled from.
 """
 
 from collections.abc import Collection
@@ -9,6 +10,7 @@ from collections.abc import Collection
 from batcher.batches_log import check_continues, look_at_log
 from batcher.database import Database
 from batcher.manifests import Progress
+from batcher.owner_mark import doubt_what_others_had
 from batcher.partition import OwnedPartition
 from batcher.publisher import Publisher
 from batcher.topic_identity import known_topic_id
@@ -32,6 +34,7 @@ async def take_over(bench: Workbench, numbers: Collection[int]) -> list[OwnedPar
         for number in sorted(numbers):
             publishers[number] = Publisher(bench.settings, number)
             await publishers[number].open()
+        await doubt_what_others_had(bench, numbers)
         baselines = await read_baselines(bench, numbers)
         log = await look_at_log(bench.settings.kafka, bench.batches_topic, numbers)
         offsets = await bench.database.write(_standing, log.topic)

@@ -29,6 +29,8 @@ class SiteTraces:
         self._tracing = tracing
         self._loaded: dict[str, list[_Loaded]] = {}
         self._calculated: dict[str, str] = {}
+        self._deliverable: dict[str, str] = {}
+        self._delivered: dict[tuple[str, str], str] = {}
 
     def loaded(self, manifests: Iterable[Manifest], began_s: float) -> None:
         """Facts of batches are in the database; reading them began at `time.perf_counter()` `began_s`."""
@@ -68,7 +70,7 @@ class SiteTraces:
             span.end()
         self._loaded[site_id] = [note for note in notes if note not in within]
         if span.traceparent:
-            self._calculated[site_id] = span.traceparent
+            self._calculated[site_id] = self._deliverable[site_id] = span.traceparent
 
     @contextmanager
     def publishing(self, rows: Sequence[OutboxRow]) -> Iterator[dict[str, str]]:
@@ -96,6 +98,23 @@ class SiteTraces:
         finally:
             for span in spans.values():
                 span.end()
+
+    @contextmanager
+    def delivering(self, sink: str, site_id: str) -> Iterator[str | None]:
+        """A round of a delivery; yields the `traceparent` that its requests carry. A calculation has one such span for
+        each sink, in the first round after it."""
+        parent = self._deliverable.get(site_id)
+        if parent is None or self._delivered.get((sink, site_id)) == parent:
+            yield None
+            return
+        span = self._tracing.start(
+            "delivery", [parent], kind="producer", velocity__site_id=site_id, velocity__sink=sink
+        )
+        try:
+            yield span.traceparent
+        finally:
+            span.end()
+        self._delivered[sink, site_id] = parent
 
     def calculated(self, home_of: Callable[[str], int], partition: int) -> dict[str, str]:
         """Site → trace of its newest calculation, of sites whose home the partition is, unless it is published."""

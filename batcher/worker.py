@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import time
+from dataclasses import dataclass
 from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,14 +17,20 @@ from batcher.api import Api, build_app
 from batcher.async_database import AsyncDatabase
 from batcher.computing import ComputeDesk
 from batcher.database import Database
+from batcher.delivery.deliveries import Deliveries
+from batcher.delivery.failed_log import KafkaFailedChunkLog
+from batcher.delivery.opening import check_sinks
+from batcher.delivery_api import DeliveryApi, add_delivery_routes
 from batcher.frontiers import Frontiers
 from batcher.gauges import keep_gauges
 from batcher.headroom import Headroom
 from batcher.loading import Loader
 from batcher.membership import Membership
 from batcher.memory import Memory
+from batcher.owner_mark import own_mark
 from batcher.owners import Owners
 from batcher.ownership import Ownership
+from batcher.partition import OwnedPartition
 from batcher.publication import Publication
 from batcher.pulse import bounds_of, keep_pulse
 from batcher.recalculation import Parts, Recalculation
@@ -54,6 +61,15 @@ COMMIT_S = 0.2
 EVERYWHERE = ("0.0.0.0", "::")
 
 
+@dataclass(frozen=True, slots=True)
+class Apis:
+    """What the worker answers. Until each is told whom to ask, it answers that the worker is not ready."""
+
+    results: Api
+    delivery: DeliveryApi
+    schedule: ScheduleApi
+
+
 async def run_batch_worker(settings: Settings) -> int:
     """Run until a signal or a failure; returns the exit code.
 
@@ -63,9 +79,11 @@ async def run_batch_worker(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    health, api, schedule_api = Health(), Api(), ScheduleApi()
-    app = build_app(api)
-    add_schedule_routes(app, schedule_api)
+    check_sinks(settings)
+    health, apis = Health(), Apis(Api(), DeliveryApi(), ScheduleApi())
+    app = build_app(apis.results)
+    add_delivery_routes(app, apis.delivery)
+    add_schedule_routes(app, apis.schedule)
     add_health_routes(app, health)
     host, wanted_port = host_and_port(settings.api.url)
     try:
@@ -76,7 +94,7 @@ async def run_batch_worker(settings: Settings) -> int:
     log.info("batch worker", worker=settings.worker_id, api=f"http://{address}", kafka=settings.kafka.bootstrap_servers)
     try:
         health.raise_reason("start", "not started yet")
-        return await _until_stopped(_work(settings, health, api, schedule_api, address), stop)
+        return await _until_stopped(_work(settings, health, apis, address), stop)
     finally:
         await runner.cleanup()
 
@@ -125,7 +143,7 @@ def _first_leaf(error: BaseException) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, Refusal)), leaves[0])
 
 
-async def _work(settings: Settings, health: Health, api: Api, schedule_api: ScheduleApi, address: str) -> None:
+async def _work(settings: Settings, health: Health, apis: Apis, address: str) -> None:
     """Prepare, then run all parts."""
     windows = site_windows(settings)
     calendar = load_calendar(settings, windows.zones)
@@ -140,7 +158,7 @@ async def _work(settings: Settings, health: Health, api: Api, schedule_api: Sche
     try:
         traces = SiteTraces(tracing)
         bench = Workbench(settings, windows, store, database, health, partitions, _wall_ms, traces, calendar)
-        await _run_parts(bench, api, schedule_api, address)
+        await _run_parts(bench, apis, address)
     finally:
         await database.close(FINISH_S)
         await asyncio.to_thread(tracing.close)
@@ -158,7 +176,7 @@ def _check(settings: Settings) -> int:
     return len(partitions_of(settings.kafka, settings.topics.name(TopicRole.BATCHES)))
 
 
-async def _run_parts(bench: Workbench, api: Api, schedule_api: ScheduleApi, address: str) -> None:
+async def _run_parts(bench: Workbench, apis: Apis, address: str) -> None:
     settings, health = bench.settings, bench.health
     agenda, regulator = Agenda(bench.windows, bench.is_blacked_out), Regulator(bounds_of(settings.batch))
     metrics.DATABASE_LIMIT.set(settings.batch.database_bytes)
@@ -170,30 +188,36 @@ async def _run_parts(bench: Workbench, api: Api, schedule_api: ScheduleApi, addr
     parts = Parts(ownership, loader, frontiers, reference)
     recalculation = Recalculation(bench, agenda, parts)
     publication = Publication(bench, agenda, ownership, loader, recalculation)
+    deliveries = Deliveries(bench, agenda, ownership, KafkaFailedChunkLog(settings), open_until=bench.calendar.open_until)
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
     nightly = Nightly(bench, agenda, parts, recalculation)
     service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)
-    api.answer_from(service, ComputeDesk(bench.database, settings.api))
-    schedule_api.answer_from(service, nightly)
+    apis.results.answer_from(service, ComputeDesk(bench.database, settings.api))
+    apis.delivery.answer_from(deliveries, service)
+    apis.schedule.answer_from(service, nightly)
+    running = (ownership, loader, frontiers, reference, recalculation, publication, deliveries, membership, nightly)
     health.clear("start")
     async with asyncio.TaskGroup() as tasks:
-        for part in (ownership, loader, frontiers, reference, recalculation, publication, membership, nightly):
+        for part in running:
             tasks.create_task(part.run(), name=type(part).__name__.lower())
         tasks.create_task(keep_pulse(health, regulator, loader, ownership, bench.database, memory), name="pulse")
         tasks.create_task(keep_gauges(bench), name="gauges")
-        tasks.create_task(_tell_offsets(ownership, membership), name="offsets")
+        tasks.create_task(_tell_offsets(bench, ownership, membership), name="offsets")
 
 
-async def _tell_offsets(ownership: Ownership, membership: Membership) -> None:
-    """Commit to the group what is in the database, for information."""
-    told: dict[int, int] = {}
+async def _tell_offsets(bench: Workbench, ownership: Ownership, membership: Membership) -> None:
+    """Commit to the group what is in the database, for information, and that it is in this one."""
+    mark = await bench.database.write(own_mark)
+    told: dict[OwnedPartition, int] = {}
     while True:
         await asyncio.sleep(COMMIT_S)
-        offsets = {number: owned.progress.next_offset() for number, owned in ownership.partitions.items()}
-        news = {number: offset for number, offset in offsets.items() if told.get(number) != offset}
-        told = {number: offset for number, offset in told.items() if number in offsets}
-        if news and await membership.commit(news):
+        offsets = {owned: owned.progress.next_offset() for owned in ownership.partitions.values()}
+        told = {owned: offset for owned, offset in told.items() if owned in offsets}
+        news = {owned: offset for owned, offset in offsets.items() if told.get(owned) != offset}
+        if news and await membership.commit({owned.number: offset for owned, offset in news.items()}, mark):
             told |= news
+            for owned in news:
+                owned.marked = True
 
 
 def _wall_ms() -> int:

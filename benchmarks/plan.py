@@ -124,6 +124,23 @@ LANES: tuple[Lane, ...] = (
         beside="compute-plain",
     ),
     *(_history(stage, days) for stage in ("batch", "recalc") for days in HISTORIES),
+    Lane(
+        "delivery-plain",
+        "delivery_plain",
+        "200,000 coefficients to a WMS, plain aiohttp loop",
+        "SKUs",
+        "delivery_plain_skus_per_s",
+        reads_topic=False,
+    ),
+    Lane(
+        "delivery",
+        "delivery",
+        "200,000 coefficients to a WMS, everything on",
+        "SKUs",
+        "delivery_skus_per_s",
+        reads_topic=False,
+        beside="delivery-plain",
+    ),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),
     Lane(
         "kafka-streams",

@@ -18,6 +18,8 @@ from runtime.settings import CONFIG_FILE, Settings, describe
 PREFIX = "VELOCITY_"
 _SHORTHANDS = frozenset({("intake", "sku_pattern"), ("intake", "unit_codes")})  # also settings of their own
 _NOT_SETTINGS = frozenset({CONFIG_FILE, "VELOCITY_CRASH_AT"})
+_NAMED_BY_USER = (f"{PREFIX}SINKS__",)  # what follows is a name that the user gives
+_SECRETS = ("password", "token", "dsn")
 
 
 def load_settings(sets: Sequence[str] = (), file: Path | None = None) -> Settings:
@@ -107,6 +109,7 @@ def _origin_of_name(path: tuple[str, ...], flags: Mapping[str, Any], file: Mappi
         return "flag"
     names = {name.upper() for name in os.environ}
     found = [variable for end in range(len(path), 0, -1) if (variable := variable_of(path[:end])) in names]
+    found += sorted(name for name in names if name.startswith(f"{variable_of(path)}__"))
     if found:
         return found[0]
     return str(config_file()) if _holds(file, path) else "default"
@@ -136,7 +139,8 @@ def unknown_variables() -> list[str]:
 
 
 def _is_known(name: str, known: set[str]) -> bool:
-    return name in known or any(name.startswith(f"{other}__") for other in known if other.count("__"))
+    within = (*_NAMED_BY_USER, *(f"{other}__" for other in known if other.count("__")))
+    return name in known or name.startswith(within)
 
 
 def _known_paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -159,5 +163,9 @@ def _explain(error: ErrorDetails, flags: Mapping[str, Any]) -> str:
         return f"{name}: there is no such setting{_suggestion(name, names)}"
     if error["type"].startswith("time_delta"):
         message += " (ISO 8601, such as PT10M, or P1D)"
-    given = "" if "password" in name or isinstance(error["input"], Mapping) else f" is {str(error['input'])!r}"
+    given = (
+        ""
+        if any(word in name for word in _SECRETS) or isinstance(error["input"], Mapping)
+        else f" is {str(error['input'])!r}"
+    )
     return f"{name}{given} (from {_origin(path, flags, _file_values())}): {message}"

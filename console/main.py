@@ -13,6 +13,9 @@ from console import screen
 from console.commands import Commands, GlobalOptions
 from console.commands.chunks import app as chunks
 from console.commands.compute import compute
+
+from console.commands.delivery import app as sinks
+from console.commands.delivery import deliver
 from console.commands.demo import demo
 from console.commands.dlq import app as dlq
 from console.commands.drain import drain
@@ -32,10 +35,8 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Set up": (demo, config, ("topics", topics), ("kafka", kafka)),
     "Workers": (stream, batch, top),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
-    "Results": (
-        *(recalc, ("schedule", schedule), coefficients, explain_sku, compute, windows, batches, facts),
-        ("chunks", chunks),
-    ),
+    "Results": (recalc, ("schedule", schedule), coefficients, explain_sku, compute, windows, batches, facts),
+    "Delivery": (deliver, ("sinks", sinks), ("chunks", chunks)),
     "Upkeep": (top, audit, gc, doctor, bench),
 }
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from runtime.sink_settings import SinkName, SinkSettings
 from runtime.sizes import parse_bytes
 from schemas.sources import Source
 from schemas.topics import TOPICS, TopicRole, TopicSpec
@@ -305,6 +306,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
     traces: TracesSettings = TracesSettings()
+    sinks: dict[SinkName, SinkSettings] = {}
     state_dir: Path = Path("velocity-state")
     worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     sites_file: Path | None = None

@@ -276,9 +276,9 @@ _BATCH = Row(
         ),
         Panel(
             "Success of chunks",
-            "Succeeded over attempted in the site's last publication; 1 when all is well",
+            "Succeeded over attempted in the site's last publication or delivery; 1 when all is well",
             "percentunit",
-            (("min by (site_id) (chunk_success_rate)", "{{site_id}}"),),
+            (("min by (site_id, sink) (chunk_success_rate)", "{{site_id}} to {{sink}}"),),
         ),
         Panel(
             "Runs",
@@ -374,7 +374,72 @@ _BATCH = Row(
     ),
 )
 
-ROWS = (_WELL, _STREAM, _BATCH)
+_DELIVERY = Row(
+    "Delivery",
+    (
+        Panel(
+            "SKUs delivered", "Per second, by sink", "ops", (_per_second("velocity_delivered_rows_total", "sink"),)
+        ),
+        Panel(
+            "Chunks",
+            "Per minute, by what became of them",
+            "short",
+            (("sum by (sink, outcome) (rate(velocity_delivery_chunks_total[5m])) * 60", "{{sink}}: {{outcome}}"),),
+        ),
+        Panel(
+            "Requests",
+            "Per minute, by outcome",
+            "short",
+            (("sum by (sink, outcome) (rate(velocity_delivery_attempts_total[5m])) * 60", "{{sink}}: {{outcome}}"),),
+        ),
+        Panel(
+            "Requests: 95th percentile",
+            "How long a sink takes for a chunk",
+            "s",
+            (_quantile(0.95, "velocity_delivery_seconds", "request"),),
+        ),
+        Panel(
+            "Circuits that are not closed",
+            "1 for each endpoint that is left alone or probed",
+            "short",
+            (
+                (
+                    'sum by (sink, endpoint) (velocity_delivery_circuit_state{state!="closed"})',
+                    "{{sink}}: {{endpoint}}",
+                ),
+            ),
+        ),
+        Panel(
+            "What chunks waited for",
+            "Seconds per second, by reason",
+            "s",
+            (_per_second("velocity_delivery_wait_seconds_total", "reason"),),
+        ),
+        Panel(
+            "Backlog",
+            "SKUs of deliveries in hand that are not acknowledged",
+            "short",
+            (("sum by (sink) (velocity_delivery_backlog_skus)", "{{sink}}"),),
+        ),
+        Panel(
+            "Age of what is not acknowledged",
+            "For how long a published run has been there that the sink does not have; a day when it is off-peak only",
+            "s",
+            (("max by (sink) (velocity_delivery_age_seconds)", "{{sink}}"),),
+        ),
+        Panel(
+            "Given up and stopped",
+            "Chunks that failed; sinks whose API has changed",
+            "short",
+            (
+                ("sum by (sink) (velocity_delivery_failed_chunks)", "{{sink}}: chunks failed"),
+                ("max by (sink) (velocity_sink_stopped)", "{{sink}}: stopped"),
+            ),
+        ),
+    ),
+)
+
+ROWS = (_WELL, _STREAM, _BATCH, _DELIVERY)
 
 
 def dashboard() -> dict[str, Any]:

@@ -95,7 +95,7 @@ class FakeWms:
         if fault is Fault.RESET:
             return self._hang_up(request)
         body = await request.read()
-        if fault and fault in _BEFORE:
+        if fault is not None and fault in _BEFORE:
             return self._answer(_BEFORE[fault], {"error": fault}, self._retry_after(fault))
         return await self._apply(request, body, fault)
 

@@ -223,7 +223,7 @@ def declared(*extras: str) -> set[str]:
 
 def test_production_imports_only_what_it_declares() -> None:
     """Nothing works by the accident that a test tool brought it along."""
-    assert distributions_imported(*PRODUCTION) - declared("s3", "traces", "prefect") == set()
+    assert distributions_imported(*PRODUCTION) - declared("postgres", "prefect", "s3", "traces") == set()
     assert distributions_imported("sandbox") - declared("sandbox") == set()
 
 

@@ -20,7 +20,7 @@ T = "2011-05-01T10:00:00Z"
 #: Names that the documentation fixes, whatever the rules say.
 FIXED = {"batch_processing_duration_seconds", "chunk_success_rate", "concurrency_utilization"}
 #: What a label may be: sets that the program closes, and sites, which an operator has to act on.
-LABELS = {"source", "kind", "error_class", "reason", "cause", "site_id", "state"}
+LABELS = {"source", "kind", "error_class", "reason", "cause", "site_id", "sink", "endpoint", "state", "outcome"}
 
 
 def sample(name: str, **labels: str) -> float:

@@ -15,7 +15,7 @@ STEMS = sorted(path.stem for path in FOLDER.glob("*.sql"))
 @pytest.mark.parametrize("stem", STEMS)
 def test_every_query_is_used(stem: str) -> None:
     """By its name; steps of the schema and definitions are all run."""
-    sources = "".join(path.read_text("utf-8") for path in FOLDER.glob("*.py"))
+    sources = "".join(path.read_text("utf-8") for path in FOLDER.rglob("*.py"))
     unused = [
         name for name in load_queries(stem) if not name.startswith(("step_", "define_")) and f'"{name}"' not in sources
     ]

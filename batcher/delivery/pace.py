@@ -1,0 +1,23 @@
+"""How fast SKUs may go to a sink. Pure; `now` is seconds of any clock that only goes forward.
+
+A chunk takes its SKUs over the rate in seconds, during which the next one waits: the generic cell rate algorithm
+(ITU-T I.371) without a burst beyond the one chunk.
+"""
+
+
+class Pace:
+    """A rate in SKUs a second; None is as fast as they come."""
+
+    def __init__(self, skus_per_s: float | None) -> None:
+        if skus_per_s is not None and skus_per_s <= 0:
+            raise ValueError("a rate must be above 0, or nothing would ever be sent")
+        self._skus_per_s = skus_per_s
+        self._free_at = 0.0
+
+    def reserve(self, skus: int, now: float) -> float:
+        """How many seconds to wait until so many SKUs may go; their turn is then taken."""
+        if self._skus_per_s is None:
+            return 0.0
+        turn = max(now, self._free_at)
+        self._free_at = turn + skus / self._skus_per_s
+        return turn - now

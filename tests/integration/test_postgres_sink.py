@@ -1,0 +1,96 @@
+"""Coefficients in PostgreSQL: a real server, a chunk a transaction, also when the process is killed in one."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from delivery_world import TARGET, DeliveryWorld, publish
+from postgres_server import PACKAGE, binaries, running_server
+
+from runtime.crash_points import CRASH_AT
+
+pytestmark = pytest.mark.skipif(binaries() is None, reason=PACKAGE)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Where it answers."""
+    folder = binaries()
+    assert folder
+    with running_server(folder) as dsn:
+        yield dsn
+
+
+def to(server: str, table: str, **more: Any) -> dict[str, Any]:
+    """Settings of a sink with that table, in chunks of ten SKUs, one after the other."""
+    return {"kind": "postgres", "dsn": server, "table": table, "chunk_skus": 10, "max_concurrency": 1, **more}
+
+
+async def rows(server: str, table: str) -> dict[str, int]:
+    """What the table has: SKU → order lines."""
+    connection = await asyncpg.connect(server)
+    try:
+        return {row["sku"]: row["order_lines"] for row in await connection.fetch(f"SELECT * FROM {table}")}
+    finally:
+        await connection.close()
+
+
+def skus(count: int, lines: int = 1) -> dict[str, int]:
+    """So many SKUs of so many order lines each."""
+    return {f"SKU-{number:03}": lines for number in range(count)}
+
+
+async def test_the_table_is_what_the_newest_run_has(tmp_path: Path, server: str) -> None:
+    """Rows are inserted, replaced and removed; the table is made where there is none."""
+    async with DeliveryWorld(tmp_path, to(server, "coefficients")) as world:
+        publish(world.database, "r1", skus(25))
+        await world.visit()
+        assert await rows(server, "coefficients") == skus(25)
+        changed = {**skus(25, 2), "NEW": 1}
+        del changed["SKU-007"]
+        publish(world.database, "r2", changed)
+        standing = await world.visit()
+        assert await rows(server, "coefficients") == changed
+        assert standing.acknowledged
+        assert standing.acknowledged.run_id == "r2"
+
+
+async def test_a_kill_between_the_copy_and_the_commit_leaves_the_chunk_undone(tmp_path: Path, server: str) -> None:
+    """The server rolls back; the next process sends what is not acknowledged."""
+    sink = to(server, "killed")
+    async with DeliveryWorld(tmp_path, sink) as world:
+        publish(world.database, "r1", skus(40))
+    tests = Path(__file__).parents[1]
+    path = f"{tests}{os.pathsep}{tests.parent}"
+    for crash_at, code, there in (("delivery.after_copy:3", -signal.SIGKILL, 20), ("", 0, 40)):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(tests / "delivery_runner.py"),
+            str(tmp_path),
+            json.dumps(sink),
+            env={**os.environ, "PYTHONPATH": path, CRASH_AT: crash_at},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        assert await process.wait() == code
+        assert await rows(server, "killed") == dict(list(skus(40).items())[:there])
+
+
+async def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """No chunk fails of it: the circuit is open, and what waits says so."""
+    sink = to("postgresql://nobody@127.0.0.1:9/none", "t", breaker={"open": "PT0.05S", "longest_open": "PT0.05S"})
+    async with DeliveryWorld(tmp_path, sink) as world:
+        publish(world.database, "r1", skus(10))
+        visiting = asyncio.create_task(world.visit())
+        await asyncio.sleep(0.5)
+        assert not visiting.done()
+        assert (await world.overview()).standings[TARGET].chunks == {"sending": 1}
+        assert world.records() == []
+        visiting.cancel()
+        await asyncio.gather(visiting, return_exceptions=True)
