@@ -4,8 +4,8 @@ import asyncio
 import signal
 import socket
 import time
-from dataclasses import dataclass
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -188,7 +188,9 @@ async def _run_parts(bench: Workbench, apis: Apis, address: str) -> None:
     parts = Parts(ownership, loader, frontiers, reference)
     recalculation = Recalculation(bench, agenda, parts)
     publication = Publication(bench, agenda, ownership, loader, recalculation)
-    deliveries = Deliveries(bench, agenda, ownership, KafkaFailedChunkLog(settings), open_until=bench.calendar.open_until)
+    deliveries = Deliveries(
+        bench, agenda, ownership, KafkaFailedChunkLog(settings), open_until=bench.calendar.open_until
+    )
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
     nightly = Nightly(bench, agenda, parts, recalculation)
     service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)

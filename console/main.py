@@ -13,7 +13,6 @@ from console import screen
 from console.commands import Commands, GlobalOptions
 from console.commands.chunks import app as chunks
 from console.commands.compute import compute
-
 from console.commands.delivery import app as sinks
 from console.commands.delivery import deliver
 from console.commands.demo import demo
