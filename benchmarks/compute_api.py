@@ -1,4 +1,4 @@
-"""The compute API in a process of its own, over a made-up run, and what its answers must be."""
+"""The compute API in a process of its own, over the run of made-up facts, and what its answers must be."""
 
 import asyncio
 import multiprocessing
@@ -29,19 +29,13 @@ ASKED = 500_000  # SKUs of the data set; one in ten is unknown
 BATCH_SIZE = 5_000
 CONCURRENCY = 12
 
-_RUN = """
-INSERT INTO runs BY NAME SELECT
-    'bench' AS run_id, $site AS site_id, 'rolling_30d' AS horizon, $as_of_ms AS as_of_ms, 0 AS start_ms,
-    'bench' AS trigger, 0 AS calculated_at_ms, '' AS dataset_hash, '' AS reference_hash,
-    1 AS complete_windows, 1 AS windows, $known AS skus, true AS current;
-INSERT INTO results BY NAME SELECT
-    $site AS site_id, format('SKU-{:07d}', i) AS sku, 'rolling_30d' AS horizon, $as_of_ms AS as_of_ms,
-    i % 97 AS order_lines, (i % 1000) / 8 AS units_ordered, (i % 10) / 8 AS units_returned,
-    (i % 1000 - i % 10) / 8 AS net_units, (i % 97) / 30 AS lines_per_day, (i % 1000) / 240 AS units_per_day,
-    (i % 97) * 1.01 AS normalized_lines, (i % 97) * 1.01 / 30 AS velocity_coefficient, 'B' AS abc_class,
-    (i % 7) / 3 AS demand_cv, 'Y' AS xyz_class, 0 AS variance_units, 0.98 AS inventory_accuracy,
-    $as_of_ms - i * 60000 AS first_seen_ms, false AS provisional, 1 AS coverage, 'bench' AS run_id
-FROM range($known) t(i)
+#: SKU i has 1 + i % 3 orders within the horizon.
+_FACTS = """
+INSERT INTO facts BY NAME SELECT
+    'orders'::source AS source, $site AS site_id, format('E-{:08d}', i) AS event_id, 1 AS batch_no,
+    format('SKU-{:07d}', i // 3) AS sku, $as_of_ms - 3_600_000 - i * 1_000 AS event_time_ms, 'EA' AS uom,
+    (1 + i % 12)::DECIMAL(18, 3) / 8 AS quantity, hash(i) AS key_hash, hash(i + 1_000_000_000) AS body_hash
+FROM range(3 * $known) t(i) WHERE i % 3 <= i // 3 % 3
 """
 
 
@@ -57,20 +51,20 @@ def check_rows(rows: Sequence[dict[str, Any]], skus: Sequence[str]) -> None:
     Raises:
         WrongOutput
     """
-    expected = [(sku, number % 97 if (number := int(sku[4:])) < KNOWN else None) for sku in skus]
+    expected = [(sku, 1 + number % 3 if (number := int(sku[4:])) < KNOWN else None) for sku in skus]
     if [(row["sku"], row.get("order_lines")) for row in rows] != expected:
         raise WrongOutput("the rows are not those of the SKUs that were asked for")
 
 
 @contextmanager
-def compute_api(folder: Path) -> Iterator[str]:
-    """The address of a server that is ready."""
+def compute_api(folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of a server that is ready, and its process id."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     server = multiprocessing.get_context("spawn").Process(target=_serve, args=(folder / "results.duckdb", theirs))
     server.start()
     theirs.close()
     try:
-        yield f"http://127.0.0.1:{ours.recv()}"
+        yield f"http://127.0.0.1:{ours.recv()}", server.pid or 0
     finally:
         ours.close()  # which ends the server
         server.join()
@@ -85,10 +79,10 @@ async def _answer_until_closed(file: Path, pipe: Connection) -> None:
     windows = site_windows(settings)
     Database.open(file, settings, windows).close()
     with duckdb.connect(file) as connection:
-        values = {"site": SITE, "as_of_ms": AS_OF_MS, "known": KNOWN}
-        for statement in _RUN.split(";\n"):
-            connection.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
-    database = AsyncDatabase(Database.open(file, settings, windows), settings.api.max_computations)
+        connection.execute(_FACTS, {"site": SITE, "as_of_ms": AS_OF_MS, "known": KNOWN})
+    opened = Database.open(file, settings, windows)
+    opened.calculate(SITE, AS_OF_MS, trigger="bench", now_ms=AS_OF_MS, newest=False)
+    database = AsyncDatabase(opened, settings.api.max_computations)
     api = Api()
     service: Any = OneSite(SITE, AS_OF_MS)
     api.answer_from(service, ComputeDesk(database, settings.api))

@@ -110,7 +110,7 @@ async def test_beyond_the_queue_the_answer_is_429_with_the_time_to_stay_away(
 ) -> None:
     """One computes, one waits, the third is told to come back; when the deadline passes both get 503, and the queries
     are over: their threads are free for the next."""
-    settings = ApiSettings(max_computations=1, max_waiting=1, compute_deadline=timedelta(seconds=1))
+    settings = ApiSettings(max_computations=1, max_waiting=1, compute_deadline=timedelta(seconds=3))
     late = metrics.COMPUTE_REFUSED.labels("deadline")._value.get()
     async with serving(database, settings) as ask:
         waiting = [asyncio.create_task(ask("A")) for _ in range(2)]
