@@ -67,10 +67,10 @@ class Database:
         with self._file.reading() as connection:
             return question(connection)
 
-    def tell(self, change: Callable[[Connection], None]) -> None:
-        """Make a change."""
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """What a change of its own kind returns, once it is committed."""
         with self._file.writing() as connection:
-            change(connection)
+            return work(connection)
 
     # -- offsets, sites, batches ---------------------------------------------------------------------------------------
 

@@ -24,12 +24,12 @@ def write_nights(database: Database, nights: Iterable[Night]) -> None:
         for night in nights:
             _QUERIES["put"].rows(connection, **asdict(night))
 
-    database.tell(put)
+    database.change(put)
 
 
 def remove_night(database: Database, entry: Night) -> None:
     """Forget a night."""
-    database.tell(lambda connection: _forget(connection, entry))
+    database.change(lambda connection: _forget(connection, entry))
 
 
 def _forget(connection: Connection, entry: Night) -> None:

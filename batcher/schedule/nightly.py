@@ -14,7 +14,6 @@ import duckdb
 
 from batcher import metrics
 from batcher.agenda import PATIENCE_MS, Agenda, now_ms
-from batcher.horizon import HORIZONS
 from batcher.recalculation import Parts, Recalculation
 from batcher.schedule.night_books import NightBooks
 from batcher.schedule.nights import Night, State, due_night, how_done, made_up, why_closed
@@ -193,7 +192,7 @@ class Nightly:
         if site.complete is None:
             return "none of its windows is complete"
         as_of_ms = site.complete.end
-        for horizon in HORIZONS:
+        for horizon in self._recalculation.horizons:
             if closed := self.refusal(site.site_id, outside=outside):
                 return closed
             await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.SCHEDULE, newest=True)
