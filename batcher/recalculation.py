@@ -48,6 +48,11 @@ class Recalculation:
         self._settling = asyncio.Lock()
         self._failed: list[tuple[int, Due]] = []  # with when to try again, in milliseconds of `now_ms`
 
+    @property
+    def horizons(self) -> tuple[str, ...]:
+        """The horizons that a site is calculated for, one after the other."""
+        return self._bench.settings.velocity.horizons
+
     def failing(self) -> set[str]:
         """Sites whose last calculation failed and waits to be tried again."""
         return {due.site_id for _, due in self._failed}
@@ -153,7 +158,7 @@ class Recalculation:
 
     async def _calculate(self, due: Due) -> None:
         trigger = ", ".join(due.causes)
-        for horizon in self._bench.settings.velocity.horizons:
+        for horizon in self.horizons:
             await self.calculate(due.site_id, due.as_of_ms, horizon, trigger, newest=True)
         self._agenda.triggers.calculated(due.site_id, due.as_of_ms)
         for cause in due.causes:

@@ -192,7 +192,7 @@ class Nightly:
         if site.complete is None:
             return "none of its windows is complete"
         as_of_ms = site.complete.end
-        for horizon in self._bench.settings.velocity.horizons:
+        for horizon in self._recalculation.horizons:
             if closed := self.refusal(site.site_id, outside=outside):
                 return closed
             await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.SCHEDULE, newest=True)

@@ -13,6 +13,7 @@ from pipeline_world import PipelineWorld, until
 
 from sandbox.kafka import EmbeddedKafka
 from schemas.sources import Source
+from schemas.wall_spans import WallSpan
 
 SITE = "S1"
 
@@ -50,9 +51,9 @@ def run(world: BatchWorld, *options: str) -> tuple[int, dict[str, Any], str]:
 
 
 def off_peak(from_hours: int, to_hours: int) -> str:
-    """A window by its distance from the present hour, in UTC."""
+    """A window by its distance from the present hour, in UTC, as the program writes it."""
     now = datetime.now(UTC)
-    return "-".join(f"{now + timedelta(hours=hours):%H}:00" for hours in (from_hours, to_hours))
+    return str(WallSpan.parse("-".join(f"{now + timedelta(hours=hours):%H}:00" for hours in (from_hours, to_hours))))
 
 
 def test_the_job_of_a_night_is_made_once_over_a_kill(world: BatchWorld) -> None:
@@ -99,3 +100,14 @@ def test_what_falls_in_a_blackout_is_deferred_and_jobs_are_refused_with_the_reas
     code, row, _ = run(world, "--now")
     assert (code, row["outcome"]) == (0, "done")
     assert run(world)[1]["outcome"] == "already done"
+
+
+def test_a_schedule_that_is_wrong_is_refused_at_start(world: BatchWorld) -> None:
+    """Exit 3, and the last line names the file, the site and the rule."""
+    file = world.world.directory / "schedule.toml"
+    file.write_text("[[sites.S1.closed]]\ndate = 2026-12-25\nkind = 'lunch'\n", "utf-8")
+    worker = start(world, VELOCITY_SCHEDULE__FILE=str(file)).worker
+    assert until(lambda: not worker.running), worker.text
+    assert worker.process.returncode == 3
+    assert f"refused: schedule.file {file}: sites.S1.closed, rule 1: " in worker.text
+    assert "kinds are picking wave, receiving" in worker.text

@@ -67,7 +67,7 @@ class Worker:
             frontiers=None,
             reference=None,
         )
-        recalculation = Recalculation(self.bench, self.agenda, Parts(**vars(parts)))
+        recalculation = self.recalculation = Recalculation(self.bench, self.agenda, Parts(**vars(parts)))
         self._really = recalculation.calculate
         recalculation.calculate = self._calculate  # type: ignore[method-assign]
         self.nightly = Nightly(self.bench, self.agenda, parts, recalculation)
@@ -125,7 +125,7 @@ async def start(tmp_path: Path) -> Any:
 def two_horizons(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A job of at least two calculations; between them is a boundary."""
     names = [*HORIZONS, *HORIZONS][:2]
-    monkeypatch.setattr("batcher.schedule.nightly.HORIZONS", names)
+    monkeypatch.setattr(Recalculation, "horizons", tuple(names))
     return names
 
 
@@ -137,7 +137,7 @@ async def test_a_job_is_made_when_the_site_opens_and_once(start: Start) -> None:
     assert worker.horizons == []
     for when in ("02 02:00", "02 02:01", "02 03:59", "02 04:00", "02 15:00"):
         await worker.tend(when)
-    assert worker.horizons == [(name, Cause.SCHEDULE) for name in HORIZONS]
+    assert worker.horizons == [(name, Cause.SCHEDULE) for name in worker.recalculation.horizons]
     (run, *_) = worker.database.runs(SITE)
     assert (run.as_of_ms, run.trigger) == (at("01 12:00"), "schedule")
     entry = worker.entry(2)
@@ -220,7 +220,7 @@ async def test_an_absence_is_made_up_for_once(start: Start) -> None:
     assert metrics.OVERDUE.labels(SITE)._value.get() == 2 * 86_400 + 8 * 3600
     await worker.tend("06 02:00")
     await worker.tend("06 02:01")
-    assert len(worker.horizons) == len(HORIZONS)
+    assert len(worker.horizons) == len(worker.recalculation.horizons)
     assert "made up for in the night of 2026-07-06" in (worker.entry(4).why or "")
     assert metrics.NIGHTS.labels("missed")._value.get() == missed + 3
     assert metrics.OVERDUE.labels(SITE)._value.get() == 0
@@ -306,7 +306,7 @@ async def test_without_the_builtin_scheduler_a_job_is_made_when_it_is_asked_for(
     assert worker.horizons == []
     assert (await worker.request("02 02:05")).outcome == "done"
     assert (await worker.request("02 02:10")).outcome == "already done"
-    assert len(worker.horizons) == len(HORIZONS)
+    assert len(worker.horizons) == len(worker.recalculation.horizons)
     for when in ("03 02:00", "03 04:00"):
         await worker.tend(when)
     assert worker.states() == {2: State.DONE, 3: State.MISSED}
