@@ -38,7 +38,7 @@ def _answer(told: Mapping[str, Any]) -> Section:
         f"normalised lines / {told['days']} days, from {told['start']} to {told['as_of']}"
     )
     if not told["up_to_date"]:
-        text += "\nFacts, reference data or settings have changed since: the parts are those of now, and need not add up"
+        text += "\nFacts, reference data or settings have changed since: the parts are those of now and need not add up"
     title = f"{told['sku']} at {told['site_id']}, {told['horizon']}: {result['abc_class']}{result['xyz_class']}"
     return Section(title, text)
 
