@@ -31,8 +31,8 @@ def month_values(start_ms: int, as_of_ms: int, zone: ZoneInfo) -> dict[str, list
 def weigh(connection: Connection, site_id: str, start_ms: int, as_of_ms: int, zone: ZoneInfo) -> None:
     """Let `weighed_facts` give facts with what they count as order lines, by the site's factors over a horizon.
 
-    `weight_spans` and `demand_spans` have those factors, the latter also over the days ahead. Where there are none, facts
-    are not joined with them. All of these are of this connection alone.
+    `weight_spans` and `demand_spans` have those factors, the latter also over the days ahead. Where there are none,
+    facts are not joined with them. All of these are of this connection alone.
     """
     values: dict[str, Any] = {
         "site_id": site_id,

@@ -8,6 +8,8 @@ from console.screen import Cell
 
 Rows = Sequence[Sequence[Cell]]
 
+_SHOWN_BATCHES = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -38,9 +40,7 @@ def _answer(told: Mapping[str, Any]) -> Section:
         f"normalised lines / {told['days']} days, from {told['start']} to {told['as_of']}"
     )
     if not told["up_to_date"]:
-        text += (
-            "\nFacts, reference data or settings have changed since: the parts are those of now, and need not add up"
-        )
+        text += "\nFacts, reference data or settings have changed since: the parts are those of now and need not add up"
     title = f"{told['sku']} at {told['site_id']}, {told['horizon']}: {result['abc_class']}{result['xyz_class']}"
     return Section(title, text)
 
@@ -82,7 +82,7 @@ def _conversions(told: Mapping[str, Any]) -> Section:
     text = f"{_number(result['units_ordered'])} ordered - {_number(result['units_returned'])} returned"
     held = sum(row["facts"] for row in told["held"])
     if held:
-        text += f"; {held} facts are held for want of a unit, and count in nothing (velocity facts --held)"
+        text += f"; held for want of a unit, and in no sum: {held} (velocity facts --held)"
     return Section(f"Units: {_number(result['net_units'])} net", text, columns, rows)
 
 
@@ -125,12 +125,14 @@ def _classes(told: Mapping[str, Any]) -> Section:
 def _origins(told: Mapping[str, Any]) -> Section:
     facts = sum(row["facts"] for row in told["batches"])
     text = f"{facts:,} facts, {told['corrections']:,} of them by corrections"
+    if len(told["batches"]) > _SHOWN_BATCHES:
+        text += f"; the latest {_SHOWN_BATCHES} batches, --json has all"
     rows = [
         (row["batch_id"], row["source"], row["kind"], row["facts"], row["first_event"], row["last_event"])
-        for row in told["batches"]
+        for row in told["batches"][-_SHOWN_BATCHES:]
     ]
     columns = ("batch", "source", "kind", "facts", "first event", "last event")
-    return Section(f"From {len(rows):,} batches", text, columns, rows)
+    return Section(f"From {len(told['batches']):,} batches", text, columns, rows)
 
 
 def _previous(told: Mapping[str, Any]) -> Section:

@@ -25,7 +25,8 @@ from batcher.replies import ARROW_STREAM, table_reply
 from batcher.service import Service
 from runtime.connections import partition_of
 from runtime.health import Health, serve_http
-from schemas.records import OpenWindow
+from runtime.settings import VelocitySettings
+from schemas.records import OpenWindow, Window
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 PARTITIONS = 2
@@ -42,7 +43,7 @@ class Town:
             partitions=PARTITIONS,
             batches_topic="b",
             home_of=lambda site_id: partition_of(site_id, PARTITIONS),
-            settings=SimpleNamespace(kafka=None),
+            settings=SimpleNamespace(kafka=None, velocity=VelocitySettings()),
             health=Health(),
         )
         self.agenda, self.holds, self.reference = Agenda(windows), Holds[Any](1.0), Position()
@@ -59,7 +60,7 @@ class Town:
             frontiers=SimpleNamespace(topic="f", position=Position(), records=self.records),
             reference=SimpleNamespace(topic="r", position=self.reference),
         )
-        recalculation: Any = SimpleNamespace(settle=self._nothing)
+        recalculation: Any = SimpleNamespace(settle=self._nothing, calculate=self._calculate)
         owners: Any = SimpleNamespace(members=self._members)
         self.service = Service(bench, self.agenda, parts, recalculation, owners, HERE)
 
@@ -78,6 +79,9 @@ class Town:
 
     async def _nothing(self) -> None:
         pass
+
+    async def _calculate(self, site_id: str, as_of_ms: int, horizon: str, *_: Any, newest: bool) -> Any:
+        return horizon, newest
 
 
 @pytest.fixture
@@ -187,6 +191,22 @@ async def test_a_recalculation_waits_for_reference_data_loaded_before_it(
     town.reference.reached = {0: 6}
     with pytest.raises(NotReady, match="reference data"):
         await town.service.recalculate(None, 0, "rolling_30d", partial=False)
+
+
+async def test_a_horizon_that_is_only_asked_for_is_not_published(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would keep it up; those of the settings are published at the end of the latest complete window."""
+
+    async def ends(*_: object) -> dict[int, int]:
+        return {0: 0, 1: 0}
+
+    monkeypatch.setattr(service, "end_offsets", ends)
+    town.reference.reached = {0: 0, 1: 0}
+    site = town.agenda.book.get(LEFT)
+    assert site is not None
+    site.widen([Window(0, 5)])
+    asked = [(5, "rolling_30d"), (5, "rolling_7d"), (4, "rolling_30d")]
+    runs = [await town.service.recalculate(LEFT, as_of_ms, horizon, partial=True) for as_of_ms, horizon in asked]
+    assert runs == [[("rolling_30d", True)], [("rolling_7d", False)], [("rolling_30d", False)]]
 
 
 async def test_answers_name_the_partitions_that_they_are_about(town: Town) -> None:
