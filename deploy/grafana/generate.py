@@ -320,9 +320,7 @@ _BATCH = Row(
 _DELIVERY = Row(
     "Delivery",
     (
-        Panel(
-            "SKUs delivered", "Per second, by sink", "ops", (_per_second("velocity_delivered_rows_total", "sink"),)
-        ),
+        Panel("SKUs delivered", "Per second, by sink", "ops", (_per_second("velocity_delivered_rows_total", "sink"),)),
         Panel(
             "Chunks",
             "Per minute, by what became of them",
