@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -353,3 +354,13 @@ async def test_one_trace_leads_from_an_order_event_to_the_request(tmp_path: Path
     assert spans["delivery"].parent.span_id == calculated.span_id
     told = [headers.get("traceparent") for headers in wms.headers]
     assert told == [f"00-{context.trace_id:032x}-{context.span_id:016x}-01", None]
+
+
+async def test_a_rate_is_kept_however_many_may_be_under_way(tmp_path: Path) -> None:
+    """Thirty chunks of ten SKUs at 600 SKUs a second take half a second, but for the last one's own time."""
+    async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms, rate_skus_per_s=600, max_concurrency=12)) as world:
+        publish(world.database, "r1", skus(300))
+        began = time.monotonic()
+        await world.visit()
+        assert time.monotonic() - began >= 29 * 10 / 600
+        assert had(wms) == skus(300)

@@ -117,18 +117,21 @@ def test_chunks_are_as_many_as_are_needed(skus: int, chunks: int) -> None:
 
 @given(strategies.lists(strategies.tuples(strategies.integers(1, 100), strategies.floats(0, 5)), min_size=1))
 def test_a_chunk_waits_for_the_time_of_the_one_before_it(chunks: list[tuple[int, float]]) -> None:
-    """So many SKUs take so many seconds, during which no other chunk goes; after a pause the next goes at once."""
-    pace, now, free_at = Pace(50.0), 100.0, 0.0
+    """So many SKUs take so many seconds, during which no other chunk goes. A pause saves nothing up."""
+    pace, now = Pace(50.0), 100.0
     for skus, gap in chunks:
         now += gap
-        goes = now + pace.reserve(skus, now)
-        assert goes == pytest.approx(max(now, free_at))
-        free_at = goes + skus / 50.0
+        now += pace.wait_s(now)
+        assert pace.wait_s(now) == pytest.approx(0, abs=1e-9)
+        pace.take(skus, now)
+        assert pace.wait_s(now) == pytest.approx(skus / 50.0)
 
 
 def test_without_a_rate_nothing_waits() -> None:
     """And a rate of nothing is refused."""
-    assert Pace(None).reserve(10**9, 0.0) == 0.0
+    pace = Pace(None)
+    pace.take(10**9, 0.0)
+    assert pace.wait_s(0.0) == 0.0
     with pytest.raises(ValueError, match="above 0"):
         Pace(0)
 
