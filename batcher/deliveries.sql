@@ -80,19 +80,20 @@ WHERE $full OR known.content_hash IS NULL OR wanted.content_hash IS DISTINCT FRO
 -- name: delta_size
 SELECT count(*) FROM delta;
 
--- name: delta_chunk
-SELECT list(content ORDER BY sku) FILTER (content IS NOT NULL), list(sku ORDER BY sku) FILTER (content IS NULL)
-FROM delta WHERE number = $number;
+-- name: delta_chunks
+SELECT
+    number, coalesce(list(content ORDER BY sku) FILTER (content IS NOT NULL), []) AS contents,
+    coalesce(list(sku ORDER BY sku) FILTER (content IS NULL), []) AS removed
+FROM delta WHERE number >= $first AND number < $after GROUP BY number ORDER BY number;
 
 -- name: freeze_rows
 INSERT INTO delivery_rows BY NAME
 SELECT $sink AS sink, $site_id AS site_id, $horizon AS horizon, number, sku, content_hash FROM delta;
 
--- name: freeze_chunk
+-- name: freeze_chunks
 INSERT INTO delivery_chunks BY NAME
 SELECT
-    $sink AS sink, $site_id AS site_id, $horizon AS horizon, $number AS number, $key AS key, $body AS body,
-    $rows AS rows, $removed AS removed, 'pending' AS progress, 0 AS attempts;
+    $sink AS sink, $site_id AS site_id, $horizon AS horizon, *, 'pending' AS progress, 0 AS attempts FROM frozen_chunks;
 
 -- name: forget_planned
 DELETE FROM deliveries WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon;

@@ -4,24 +4,22 @@ What sinks have of a site is known to the worker that delivers it, and to nobody
 it delivers anything of it; one that finds another's mark knows that others may have delivered in the meantime.
 """
 
-import asyncio
 import uuid
 from collections.abc import Collection
 
 import structlog
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from batcher.database import Database
 from batcher.delivery import ledger
 from batcher.queries import Connection, load_queries
 from batcher.workbench import Workbench
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client
+from runtime.connections import aiokafka_options
 from runtime.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
-#: What comes back may have more behind it: confluent-kafka 2.16 takes metadata to end with a NUL, which it does not.
-MARK_DIGITS = 32
 _QUERIES = load_queries("catalogue")
 
 
@@ -35,26 +33,29 @@ def own_mark(database: Database) -> str:
     return database.change(find_or_make)
 
 
-def read_marks(kafka: KafkaSettings, topic: str, numbers: Collection[int]) -> dict[int, str]:
-    """Partition → its mark; empty where there is none. Blocks.
+async def read_marks(kafka: KafkaSettings, topic: str, numbers: Collection[int]) -> dict[int, str]:
+    """Partition → its mark; empty where there is none.
 
     Raises:
-        KafkaException: the brokers do not answer.
+        KafkaError: the brokers do not answer.
     """
-    asked = ConsumerGroupTopicPartitions(kafka.batch_group, [TopicPartition(topic, number) for number in numbers])
-    admin = admin_client(kafka)  # must outlive its futures
-    futures = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)
-    found = futures[kafka.batch_group].result().topic_partitions
-    return {one.partition: (one.metadata or "")[:MARK_DIGITS] for one in found}
+    admin = AIOKafkaAdminClient(**aiokafka_options(kafka))
+    await admin.start()
+    try:
+        asked = [TopicPartition(topic, number) for number in numbers]
+        found = await admin.list_consumer_group_offsets(kafka.batch_group, partitions=asked)
+    finally:
+        await admin.close()
+    return {one.partition: committed.metadata or "" for one, committed in found.items()}
 
 
 async def doubt_what_others_had(bench: Workbench, numbers: Collection[int]) -> None:
     """Forget what sinks have of sites of partitions that bear another's mark.
 
     Raises:
-        KafkaException: the brokers do not answer.
+        KafkaError: the brokers do not answer.
     """
-    marks = await asyncio.to_thread(read_marks, bench.settings.kafka, bench.batches_topic, numbers)
+    marks = await read_marks(bench.settings.kafka, bench.batches_topic, numbers)
     ours = await bench.database.write(own_mark)
     others = {number for number, mark in marks.items() if mark not in ("", ours)}
     if others:

@@ -1,6 +1,7 @@
 """How each chunk stands, on disk before anything rests on it: the ledger behind the event loop."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 
 from batcher.async_database import AsyncDatabase
 from batcher.database import Database
@@ -11,13 +12,20 @@ from batcher.queries import Connection
 from schemas.failed_chunks import ChunkError, ChunkState, FailedChunk
 from schemas.instants import rfc3339
 
+Change = Callable[[Connection], None]
+
 
 class LedgerBook:
-    """Each change is a transaction; a chunk that fails enters its record in the same one."""
+    """Each change is on disk when it is awaited; a chunk that fails enters its record together with it.
+
+    Changes that come while one is being committed share the next transaction.
+    """
 
     def __init__(self, database: AsyncDatabase, wall_ms: Callable[[], int]) -> None:
         self._database = database
         self._wall_ms = wall_ms
+        self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
+        self._committing: asyncio.Task[None] | None = None
 
     async def body(self, chunk: Chunk) -> bytes | None:
         """What is sent of a chunk; None if it is in hand no more."""
@@ -36,7 +44,28 @@ class LedgerBook:
                 record = _record(connection, chunk, attempts, failed, at)
                 failed_records.enter(connection, chunk.target, record)
 
-        await self._database.write(Database.change, move)
+        await self._committed(move)
+
+    async def _committed(self, change: Change) -> None:
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((change, done))
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit())
+        await done
+
+    async def _commit(self) -> None:
+        """Commit what waits, again and again until nothing does."""
+        while self._waiting:
+            together, self._waiting = self._waiting, []
+            try:
+                await self._database.write(Database.change, _all_of([change for change, _ in together]))
+            except Exception as error:
+                for _, done in together:
+                    if not done.done():
+                        done.set_exception(error)
+            for _, done in together:
+                if not done.done():
+                    done.set_result(None)
 
     async def finish(self, target: Target) -> bool:
         """End the delivery in hand if all of it is acknowledged, and with it what had failed before."""
@@ -49,6 +78,14 @@ class LedgerBook:
             return through
 
         return await self._database.write(Database.change, end)
+
+
+def _all_of(changes: Sequence[Change]) -> Change:
+    def make(connection: Connection) -> None:
+        for change in changes:
+            change(connection)
+
+    return make
 
 
 def _record(connection: Connection, chunk: Chunk, attempts: int, failed: AttemptFailed, at: str) -> FailedChunk:

@@ -41,12 +41,11 @@ class Book(Protocol):
 
 @dataclass(slots=True)
 class _Parcel:
-    """A chunk on its way. `paced`: its turn by the rate has come, and no attempt was made since."""
+    """A chunk on its way. `marked`: that it is being sent is on disk."""
 
     chunk: Chunk
     retries: Retries
     attempts: int
-    paced: bool = False
     marked: bool = False
 
 
@@ -87,23 +86,26 @@ class Courier:
         parcel = _Parcel(chunk, Retries(self._rules), chunk.attempts)
         try:
             while True:
-                if not parcel.paced:
-                    await self._wait(self._pace.reserve(chunk.skus, self._clock.now()), "rate")
-                    parcel.paced = True
                 async with self._slots:
                     if this.over.is_set() or not this.is_open():
                         this.cut_short(End.CLOSED if this.end is End.THROUGH else this.end)
                         return
-                    taken = self._lines.permit(self._clock.now())
-                    wait_s = await self._attempt(parcel, this, *taken) if taken else None
-                if not taken:
-                    if drop and await self._dropped(parcel, this, drop):
+                    now = self._clock.now()
+                    turn_s = self._pace.wait_s(now)
+                    taken = None if turn_s else self._lines.permit(now)
+                    if taken:
+                        self._pace.take(chunk.skus, now)
+                        wait_s = await self._attempt(parcel, this, *taken)
+                        if wait_s is None:
+                            return
+                    elif not turn_s and drop and await self._dropped(parcel, this, drop):
                         return
+                    else:
+                        wait_s = 0.0
+                await self._wait(turn_s, "rate")
+                await self._wait(wait_s, "retry")
+                if not taken and not turn_s:
                     await self._until_permitted()
-                elif wait_s is None:
-                    return
-                else:
-                    await self._wait(wait_s, "retry")
         except Exception:
             this.over.set()
             raise
@@ -113,7 +115,6 @@ class Courier:
         task = asyncio.current_task()
         assert task is not None
         this.under_way.add(task)
-        parcel.paced = False
         try:
             failed = await self._send(parcel, this, line)
         except Drift as drift:

@@ -9,10 +9,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from batcher.delivery.chunks import Chunk, Heading, Progress, Target, chunk_count, encode_body, idempotency_key
-from batcher.queries import Connection, load_queries
+from batcher.queries import Connection, load_queries, registered
 from batcher.runs import Run
 
+FROZEN_SKUS = 200_000  # whose rows are in memory at a time
+_FROZEN = pa.schema(
+    [("number", pa.int32()), ("key", pa.string()), ("body", pa.binary()), ("rows", pa.int64()), ("removed", pa.int64())]
+)
 _QUERIES = load_queries("deliveries")
 
 
@@ -77,25 +83,24 @@ def plan(
         chunks=chunk_count(_QUERIES["delta_size"].value(connection), chunk_skus),
     )
     _QUERIES["freeze_rows"].rows(connection, **where)
-    for number in range(1, heading.chunks + 1):
-        _freeze(connection, heading, number)
+    step = max(1, FROZEN_SKUS // chunk_skus)
+    for first in range(1, heading.chunks + 1, step):
+        _freeze(connection, heading, first, first + step)
     _QUERIES["forget_planned"].rows(connection, **where)
     _QUERIES["set_planned"].rows(connection, **where, **asdict(heading))
     finish(connection, target, now_ms)
     return heading.chunks
 
 
-def _freeze(connection: Connection, heading: Heading, number: int) -> None:
-    ((rows, removed),) = _QUERIES["delta_chunk"].rows(connection, number=number)
-    body = encode_body(heading, number, rows or [], removed or [])
-    values = {
-        "number": number,
-        "key": idempotency_key(heading, number, body),
-        "body": body,
-        "rows": len(rows or []),
-        "removed": len(removed or []),
-    }
-    _QUERIES["freeze_chunk"].rows(connection, **asdict(heading.target), **values)
+def _freeze(connection: Connection, heading: Heading, first: int, after: int) -> None:
+    """Store the bodies of chunks `[first, after)`."""
+    frozen: list[dict[str, Any]] = []
+    for number, rows, removed in _QUERIES["delta_chunks"].rows(connection, first=first, after=after):
+        body = encode_body(heading, number, rows, removed)
+        key = idempotency_key(heading, number, body)
+        frozen.append({"number": number, "key": key, "body": body, "rows": len(rows), "removed": len(removed)})
+    with registered(connection, "frozen_chunks", pa.Table.from_pylist(frozen, _FROZEN)):
+        _QUERIES["freeze_chunks"].rows(connection, **asdict(heading.target))
 
 
 def fold(connection: Connection, target: Target) -> None:

@@ -14,10 +14,11 @@ class Pace:
         self._skus_per_s = skus_per_s
         self._free_at = 0.0
 
-    def reserve(self, skus: int, now: float) -> float:
-        """How many seconds to wait until so many SKUs may go; their turn is then taken."""
-        if self._skus_per_s is None:
-            return 0.0
-        turn = max(now, self._free_at)
-        self._free_at = turn + skus / self._skus_per_s
-        return turn - now
+    def wait_s(self, now: float) -> float:
+        """For how long nothing may go."""
+        return max(0.0, self._free_at - now)
+
+    def take(self, skus: int, now: float) -> None:
+        """So many SKUs go now."""
+        if self._skus_per_s is not None:
+            self._free_at = now + skus / self._skus_per_s

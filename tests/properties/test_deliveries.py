@@ -144,5 +144,5 @@ class Deliveries(RuleBasedStateMachine):
             self.wms.pop(sku, None)
 
 
-Deliveries.TestCase.settings = settings(max_examples=40, stateful_step_count=8, deadline=None)
+Deliveries.TestCase.settings = settings(max_examples=25, stateful_step_count=7, deadline=None)
 test_deliveries = Deliveries.TestCase

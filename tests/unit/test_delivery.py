@@ -5,19 +5,25 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from delivery_world import SITE, TARGET, DeliveryWorld, publish, scaled_clock
+from delivery_world import AS_OF_MS, SITE, TARGET, DeliveryWorld, publish, scaled_clock
+from hand_made import batch, order
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from batcher.delivery import failed_records, ledger
 from batcher.delivery.chunks import Progress
 from batcher.delivery.sink_desk import Request
 from runtime.crash_points import CRASH_AT
+from runtime.tracing import ExportingTracing
 from sandbox.wms import FakeWms, Fault, FaultScript
 from schemas.failed_chunks import ChunkState
+from schemas.sources import Source
 
 FAST: dict[str, Any] = {"retry": {"transient_base": "PT0.01S"}, "breaker": {"open": "PT0.1S", "longest_open": "PT0.5S"}}
 
@@ -319,3 +325,42 @@ async def test_after_a_kill_in_the_middle_of_forty_chunks_only_unfinished_ones_a
         assert set(again) <= set(before)
         assert len(again) <= 2, "no more than were under way"
         assert Counter(row.sku for a in wms.applied.values() for row in a.chunk.rows) == skus(400)
+
+
+# -- traces ------------------------------------------------------------------------------------------------------------
+
+
+async def test_one_trace_leads_from_an_order_event_to_the_request(tmp_path: Path) -> None:
+    """The batch's `traceparent` is continued by facts, calculation and delivery, which the header names."""
+    exporter = InMemorySpanExporter()
+    tracing = ExportingTracing(exporter, "test", "w1", sample_ratio=0.0)
+    event = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms), tracing=tracing) as world:
+        manifest, _ = batch(Source.ORDERS, order("o1", "2026-02-01T00:00:00Z"))
+        world.traces.loaded([msgspec.structs.replace(manifest, traceparent=event)], 0.0)
+        with world.traces.calculating(SITE, AS_OF_MS, newest=True):
+            publish(world.database, "r1", skus(1))
+        await world.visit()
+        publish(world.database, "r2", skus(1, 2))
+        await world.visit()
+    tracing.close()
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert set(spans) == {"facts", "recalculation", "delivery"}
+    assert {f"{span.context.trace_id:032x}" for span in spans.values() if span.context} == {event[3:35]}
+    context, calculated = spans["delivery"].context, spans["recalculation"].context
+    assert context
+    assert calculated
+    assert spans["delivery"].parent
+    assert spans["delivery"].parent.span_id == calculated.span_id
+    told = [headers.get("traceparent") for headers in wms.headers]
+    assert told == [f"00-{context.trace_id:032x}-{context.span_id:016x}-01", None]
+
+
+async def test_a_rate_is_kept_however_many_may_be_under_way(tmp_path: Path) -> None:
+    """Thirty chunks of ten SKUs at 600 SKUs a second take half a second, but for the last one's own time."""
+    async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms, rate_skus_per_s=600, max_concurrency=12)) as world:
+        publish(world.database, "r1", skus(300))
+        began = time.monotonic()
+        await world.visit()
+        assert time.monotonic() - began >= 29 * 10 / 600
+        assert had(wms) == skus(300)
