@@ -48,6 +48,7 @@ from batcher.service import Service
 from batcher.sites import Site
 from batcher.window_list import WindowRow, list_windows
 from schemas.instants import rfc3339
+from schemas.reference import canonical_sku
 
 PARTITIONS_HEADER = "Velocity-Partitions"
 MAX_BODY_BYTES = 6 << 20  # MAX_SKUS of MAX_SKU_LENGTH fit

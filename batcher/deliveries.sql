@@ -21,7 +21,10 @@ SELECT run_id, sku, content, md5_number(content) AS content_hash FROM (
         variance_units: variance_units::DOUBLE,
         inventory_accuracy: inventory_accuracy,
         first_seen: rfc3339(first_seen_ms),
-        provisional: provisional
+        provisional: provisional,
+        forward_lines: forward_lines::DOUBLE,
+        stable_class: stable_class,
+        count_accuracy: count_accuracy
     })::VARCHAR AS content
     FROM results
 );

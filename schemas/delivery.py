@@ -39,6 +39,9 @@ class DeliveredRow(msgspec.Struct, frozen=True, kw_only=True):
     inventory_accuracy: float | None
     first_seen: str
     provisional: bool
+    forward_lines: float
+    stable_class: str
+    count_accuracy: float | None
 
 
 class DeliveryChunk(msgspec.Struct, frozen=True, kw_only=True):
