@@ -33,7 +33,8 @@ SELECT $site AS site_id, format('SKU-{:06d}', i) AS sku, $horizon AS horizon, $a
     (i % 997) / 30 AS lines_per_day, (i % 997) / 20 AS units_per_day, i % 997 AS normalized_lines,
     (i % 997) / 30 AS velocity_coefficient, 'A' AS abc_class, (i % 7) / 3 AS demand_cv, 'X' AS xyz_class,
     0 AS variance_units, 1 AS inventory_accuracy, i AS first_seen_ms, false AS provisional, 1 AS coverage,
-    $run_id AS run_id, i % 997 AS forward_lines, 'A' AS stable_class, NULL AS count_accuracy
+    $run_id AS run_id, i % 997 AS forward_lines,
+    'A' AS stable_class, NULL AS count_accuracy, 0 AS pending_runs
 FROM range($skus) t(i);
 INSERT INTO runs VALUES ($run_id, $site, $horizon, $as_of_ms, 0, 'bench', 0, '', '', 1, 1, $skus, true);
 INSERT INTO published_runs BY NAME

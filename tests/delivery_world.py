@@ -39,7 +39,8 @@ SELECT $site AS site_id, sku, $horizon AS horizon, $as_of_ms AS as_of_ms, lines 
     0 AS units_returned, lines AS net_units, lines / 30 AS lines_per_day, lines / 30 AS units_per_day,
     lines AS normalized_lines, lines / 30 AS velocity_coefficient, 'A' AS abc_class, NULL AS demand_cv,
     'Z' AS xyz_class, 0 AS variance_units, NULL AS inventory_accuracy, 0 AS first_seen_ms, false AS provisional,
-    1 AS coverage, $run_id AS run_id, lines AS forward_lines, 'A' AS stable_class, NULL AS count_accuracy
+    1 AS coverage, $run_id AS run_id, lines AS forward_lines,
+    'A' AS stable_class, NULL AS count_accuracy, 0 AS pending_runs
 FROM wanted
 """
 
