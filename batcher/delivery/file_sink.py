@@ -24,7 +24,14 @@ from schemas.delivery import DeliveredRow, DeliveryChunk
 
 Form = Literal["parquet", "csv"]
 
-_ARROW = {int: pa.int64(), float: pa.float64(), float | None: pa.float64(), bool: pa.bool_(), str: pa.string()}
+_ARROW = {
+    int: pa.int64(),
+    float: pa.float64(),
+    float | None: pa.float64(),
+    bool: pa.bool_(),
+    str: pa.string(),
+    str | None: pa.string(),
+}
 _COLUMNS = [(field.name, _ARROW[field.type]) for field in msgspec.structs.fields(DeliveredRow)]
 ROWS = pa.schema(
     [*((name, pa.string()) for name in ("site_id", "horizon", "as_of", "run_id")), *_COLUMNS, ("removed", pa.bool_())]

@@ -18,7 +18,14 @@ from schemas.delivery import DeliveredRow, DeliveryChunk
 
 TIMEOUT_S = 30.0
 CONNECT_S = 10.0
-_TYPES = {int: "bigint", float: "double precision", float | None: "double precision", bool: "boolean", str: "text"}
+_TYPES = {
+    int: "bigint",
+    float: "double precision",
+    float | None: "double precision",
+    bool: "boolean",
+    str: "text",
+    str | None: "text",
+}
 _ROW = [(field.name, _TYPES[field.type]) for field in msgspec.structs.fields(DeliveredRow)]
 _COLUMNS = [("site_id", "text"), ("horizon", "text"), *_ROW, ("run_id", "text"), ("as_of", "text")]
 _KEY = ("site_id", "horizon", "sku")

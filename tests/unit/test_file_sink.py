@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from delivery_world import HORIZON, SITE, TARGET, DeliveryWorld, publish
+from delivery_world import HORIZON, SITE, DeliveryWorld, publish
 
 from batcher.delivery import file_sink
 
@@ -63,4 +63,3 @@ async def test_a_full_disk_is_a_pause(tmp_path: Path, monkeypatch: pytest.Monkey
         assert standing.acknowledged
         assert len(list((out / SITE / HORIZON).iterdir())) == 3
         assert world.records() == []
-        assert TARGET.sink == "wms"
