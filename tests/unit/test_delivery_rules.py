@@ -81,6 +81,7 @@ def test_a_body_is_what_a_wms_reads() -> None:
         **dict.fromkeys(("normalized_lines", "velocity_coefficient", "variance_units"), 0.1),
         **{"sku": "A", "abc_class": "A", "demand_cv": None, "xyz_class": "Z", "inventory_accuracy": None},
         **{"first_seen": "2026-01-01T00:00:00Z", "provisional": True},
+        **{"forward_lines": 0.2, "stable_class": "A", "count_accuracy": None},
     }
     body = encode_body(HEADING, 1, [json.dumps(row)], ["B"])
     told = msgspec.json.decode(body, type=DeliveryChunk)
