@@ -18,7 +18,7 @@ from batcher.async_database import AsyncDatabase
 from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.delivery.deliveries import Deliveries
-from batcher.delivery.failed_log import KafkaFailedChunkLog
+from batcher.delivery.failed_chunks import FailedChunkLog
 from batcher.delivery.opening import check_sinks
 from batcher.delivery_api import DeliveryApi, add_delivery_routes
 from batcher.frontiers import Frontiers
@@ -188,9 +188,7 @@ async def _run_parts(bench: Workbench, apis: Apis, address: str) -> None:
     parts = Parts(ownership, loader, frontiers, reference)
     recalculation = Recalculation(bench, agenda, parts)
     publication = Publication(bench, agenda, ownership, loader, recalculation)
-    deliveries = Deliveries(
-        bench, agenda, ownership, KafkaFailedChunkLog(settings), open_until=bench.calendar.open_until
-    )
+    deliveries = Deliveries(bench, agenda, ownership, FailedChunkLog(settings), open_until=bench.calendar.open_until)
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
     nightly = Nightly(bench, agenda, parts, recalculation)
     service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +52,9 @@ async def compute_all(settings: Settings, skus: Sequence[str], **options: Any) -
         KafkaError: a chunk failed, and the failed-chunks topic does not take that.
     """
     failed: list[FailedChunk] = []
-    log: FailedChunkLog | None = None
-    async with AsyncExitStack() as stack:
+    async with FailedChunkLog(settings) as log:
 
         async def note(chunk: FailedChunk) -> None:
-            nonlocal log
-            log = log or await stack.enter_async_context(FailedChunkLog.open(settings))
             await log.write(chunk)
             failed.append(chunk)
 

@@ -81,7 +81,7 @@ async def retry(settings: Settings, chunks: Iterable[FailedChunk]) -> Outcome:
         KafkaError: the failed-chunks topic cannot be written.
     """
     outcome = Outcome()
-    async with FailedChunkLog.open(settings) as log:
+    async with FailedChunkLog(settings) as log:
         for chunk in chunks:
             if chunk.sink == SINK:
                 outcome.states[chunk.chunk_id] = await _compute(settings, log, chunk, outcome.rows)
@@ -98,7 +98,7 @@ async def discard(settings: Settings, chunks: Iterable[FailedChunk], reason: str
         KafkaError: the failed-chunks topic cannot be written.
     """
     outcome, signed = Outcome(), f"{reason} ({who()})"
-    async with FailedChunkLog.open(settings) as log:
+    async with FailedChunkLog(settings) as log:
         for chunk in chunks:
             if chunk.sink == SINK:
                 await log.write(_changed(chunk, state=ChunkState.DISCARDED, reason=signed))

@@ -12,7 +12,7 @@ from batcher.agenda import Agenda
 from batcher.database import Database
 from batcher.delivery import failed_records, ledger
 from batcher.delivery.chunks import Progress, Target
-from batcher.delivery.failed_log import FailedChunkLog
+from batcher.delivery.failed_chunks import FailedChunkLog
 from batcher.delivery.round import Clock
 from batcher.delivery.sink_desk import OpenUntil, Request, SinkDesk, always_open
 from batcher.delivery.standing import Overview, read_overview

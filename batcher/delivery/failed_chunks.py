@@ -1,7 +1,7 @@
 """The log of chunks that failed: a record for each change of state, by the chunk's id, on the failed-chunks topic."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from typing import Self
 
 import msgspec
 import structlog
@@ -22,25 +22,22 @@ History = list[FailedChunk]
 
 
 class FailedChunkLog:
-    """Writes records; use `open`."""
+    """Writes records, by a producer that is started when there is something to write.
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
-        self._producer, self._topic = producer, topic
+    Ends as a context manager, or by `close`.
+    """
 
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["FailedChunkLog"]:
-        """A log that can be written to.
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.topics.name(TopicRole.FAILED_CHUNKS)
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
 
-        Raises:
-            KafkaError: the brokers do not answer.
-        """
-        producer = plain_producer(settings.kafka, compression_type="lz4")
-        try:
-            await producer.start()
-            yield cls(producer, settings.topics.name(TopicRole.FAILED_CHUNKS))
-        finally:
-            await close_producer(producer, CLOSE_S)
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def write(self, chunk: FailedChunk) -> None:
         """Add a record; when this returns, all replicas in sync have it.
@@ -48,7 +45,25 @@ class FailedChunkLog:
         Raises:
             KafkaError: it could not be written, or nobody knows whether it was; writing it again does no harm.
         """
-        await self._producer.send_and_wait(self._topic, encode_failed_chunk(chunk), key=chunk.chunk_id.encode())
+        async with self._starting:
+            producer = self._producer or await self._started()
+        await producer.send_and_wait(self._topic, encode_failed_chunk(chunk), key=chunk.chunk_id.encode())
+
+    async def close(self) -> None:
+        """Give up connections."""
+        if self._producer:
+            await close_producer(self._producer, CLOSE_S)
+            self._producer = None
+
+    async def _started(self) -> AIOKafkaProducer:
+        producer = plain_producer(self._settings.kafka, compression_type="lz4")
+        try:
+            await producer.start()
+        except BaseException:
+            await close_producer(producer, CLOSE_S)
+            raise
+        self._producer = producer
+        return producer
 
 
 async def read_histories(settings: Settings) -> dict[str, History]:

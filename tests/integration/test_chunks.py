@@ -168,7 +168,7 @@ def test_chunks_of_other_sinks_are_handed_to_the_owner_of_their_site(
         return [runner, first], f"http://127.0.0.1:{first_port}"
 
     async def write(settings: Settings) -> None:
-        async with FailedChunkLog.open(settings) as log:
+        async with FailedChunkLog(settings) as log:
             for number in range(2):
                 await log.write(_delivery_chunk(number))
 
@@ -188,7 +188,7 @@ async def test_the_log_keeps_the_largest_chunk_and_passes_over_what_is_none(
 ) -> None:
     """20,000 SKUs of 256 characters are more than Kafka's default limit."""
     settings = settings_of(world, monkeypatch)
-    async with FailedChunkLog.open(settings) as log:
+    async with FailedChunkLog(settings) as log:
         large = _delivery_chunk(0, [f"{number:0256}" for number in range(20_000)])
         await log.write(large)
         await log._producer.send_and_wait(log._topic, b"not a chunk")
