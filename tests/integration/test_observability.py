@@ -1,5 +1,6 @@
 """What is seen from outside of real workers on a real broker: one event's trace, and what `velocity top` says."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pipeline_world import PipelineWorld, until
 from stream_worker_world import orders
 
 from sandbox.kafka.probe import free_port
+from sandbox.wms import FakeWms
 from schemas.sources import Source
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -59,14 +61,33 @@ def collector() -> Iterator[Collector]:
     collector.close()
 
 
+@pytest.fixture
+def wms() -> Iterator[FakeWms]:
+    """A WMS that answers, in a thread of its own."""
+    loop, wms = asyncio.new_event_loop(), FakeWms()
+    loop.run_until_complete(wms.__aenter__())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield wms
+    asyncio.run_coroutine_threadsafe(wms.__aexit__(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
 def order(event_id: str, sku: str, at: str) -> bytes:
     """A valid order."""
     return json.dumps({**json.loads(orders(1, at=at)[0]), "event_id": event_id, "sku": sku}).encode()
 
 
-def test_one_trace_follows_an_event_from_kafka_to_its_coefficient(world: PipelineWorld, collector: Collector) -> None:
-    """Event → fetch → batch → facts → recalculation → publication → the published record's header."""
+def test_one_trace_follows_an_event_from_kafka_to_its_coefficient_and_the_wms(
+    world: PipelineWorld, collector: Collector, wms: FakeWms
+) -> None:
+    """Event → fetch → batch → facts → recalculation → publication and delivery → headers of record and request."""
     world.extra = {
+        "VELOCITY_SINKS__WMS__KIND": "http",
+        "VELOCITY_SINKS__WMS__URLS": wms.url,
+        "VELOCITY_SINKS__WMS__WHEN": "always",
         "VELOCITY_API__URL": f"http://127.0.0.1:{free_port()}",
         "VELOCITY_TRACES__ENDPOINT": collector.url,
         "VELOCITY_TRACES__SAMPLE_RATIO": "0",
@@ -88,6 +109,11 @@ def test_one_trace_follows_an_event_from_kafka_to_its_coefficient(world: Pipelin
         parent = span.span_id.hex()
     published = {m.key().decode(): m for m in world.read(world.topic("velocity.coefficients.v1"))}
     assert dict(published[f"S1/rolling_30d/{SECRET}"].headers()) == {"traceparent": f"00-{TRACE}-{parent}-01".encode()}
+    assert until(lambda: len(collector.named("delivery")) == 1, 30), world.logs
+    (calculated,), (delivered,) = collector.named("recalculation"), collector.named("delivery")
+    assert delivered.parent_span_id == calculated.span_id
+    assert f"00-{TRACE}-{delivered.span_id.hex()}-01" in [request.get("traceparent") for request in wms.headers]
+    assert ("S1", SECRET) in wms.rows
     (manifest,) = [m for m in world.manifests() if m.source_partition == 0]
     assert manifest.traceparent == f"00-{TRACE}-{collector.named('batch')[0].span_id.hex()}-01"
     assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
