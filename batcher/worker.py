@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,9 +65,9 @@ EVERYWHERE = ("0.0.0.0", "::")
 class Apis:
     """What the worker answers. Until each is told whom to ask, it answers that the worker is not ready."""
 
-    results: Api
-    delivery: DeliveryApi
-    schedule: ScheduleApi
+    results: Api = field(default_factory=Api)
+    delivery: DeliveryApi = field(default_factory=DeliveryApi)
+    schedule: ScheduleApi = field(default_factory=ScheduleApi)
 
 
 async def run_batch_worker(settings: Settings) -> int:
@@ -80,7 +80,7 @@ async def run_batch_worker(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     check_sinks(settings)
-    health, apis = Health(), Apis(Api(), DeliveryApi(), ScheduleApi())
+    health, apis = Health(), Apis()
     app = build_app(apis.results)
     add_delivery_routes(app, apis.delivery)
     add_schedule_routes(app, apis.schedule)

@@ -15,7 +15,6 @@ from pipeline_world import PipelineWorld, until
 from prometheus_client import REGISTRY
 
 from batcher import feed, loading
-from batcher.api import Api
 from batcher.async_database import AsyncDatabase
 from batcher.database import Database
 from batcher.feed import Feed
@@ -29,7 +28,7 @@ from batcher.pulse import bounds_of
 from batcher.reading import read_load
 from batcher.regulation import Regulator
 from batcher.workbench import Workbench
-from batcher.worker import _work
+from batcher.worker import Apis, _work
 from runtime.connections import partition_of
 from runtime.health import Health
 from runtime.settings import Settings
@@ -204,7 +203,7 @@ async def test_while_the_loop_lags_fewer_files_are_read_at_once_and_then_more_ag
     def limit() -> float:
         return sample("velocity_read_concurrency_limit")
 
-    async with running(_work(settings, Health(), Api(), "127.0.0.1:1")):
+    async with running(_work(settings, Health(), Apis(), "127.0.0.1:1")):
         await eventually(lambda: limit() >= 6)
         async with running(block_repeatedly(0.6)):
             fell_s = await eventually(lambda: limit() <= 3)
