@@ -17,7 +17,8 @@ from batcher.sites import Site
 from batcher.traces import SiteTraces
 from batcher.triggers import never
 from runtime.health import Health
-from runtime.settings import HorizonName, Settings, VelocitySettings
+from runtime.batch_settings import HorizonName
+from runtime.settings import Settings, VelocitySettings
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 HOUR = 3_600_000
