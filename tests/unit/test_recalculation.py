@@ -16,8 +16,8 @@ from batcher.recalculation import Parts, Recalculation
 from batcher.sites import Site
 from batcher.traces import SiteTraces
 from batcher.triggers import never
-from runtime.health import Health
 from runtime.batch_settings import HorizonName
+from runtime.health import Health
 from runtime.settings import Settings, VelocitySettings
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
