@@ -38,7 +38,8 @@ SELECT $site AS site_id, format('SKU-{:06d}', i) AS sku, $horizon AS horizon, $a
 FROM range($skus) t(i);
 INSERT INTO runs BY NAME
 SELECT $run_id AS run_id, $site AS site_id, $horizon AS horizon, $as_of_ms AS as_of_ms, 0 AS start_ms,
-    'bench' AS trigger, 0 AS calculated_at_ms, '' AS dataset_hash, '' AS reference_hash, 1 AS complete_windows, 1 AS windows,
+    'bench' AS trigger, 0 AS calculated_at_ms, '' AS dataset_hash, '' AS reference_hash,
+    1 AS complete_windows, 1 AS windows,
     $skus AS skus, true AS current;
 INSERT INTO published_runs BY NAME
 SELECT $site AS site_id, $horizon AS horizon, 0 AS partition, $as_of_ms AS as_of_ms, $run_id AS run_id
