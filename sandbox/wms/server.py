@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import msgspec
 from aiohttp import web
 
-from sandbox.wms.faults import Fault, FaultScript
+from sandbox.wms.faults import Fault
+from sandbox.wms.scripted import ScriptedServer, end_connection
 from schemas.delivery import (
     IDEMPOTENCY_HEADER,
     PATH,
@@ -19,8 +20,6 @@ from schemas.delivery import (
     Receipt,
 )
 
-HOST = "127.0.0.1"
-MAX_BODY_BYTES = 64 << 20
 SLOW_OCTET_S = 0.2
 
 _BEFORE = {  # faults that come before any effect, and their answers
@@ -40,63 +39,33 @@ class Applied:
 
 
 @dataclass
-class FakeWms:
-    """Started and stopped as an async context manager; `script` and `away` may be changed while it runs.
+class FakeWms(ScriptedServer):
+    """A `ScriptedServer` that takes chunks.
 
     `rows` is what it knows: (site, SKU) → row. `applied` are the chunks by idempotency key, in the order of their
-    effect; `statuses` counts answers by status, 0 for connections that it ended.
+    effect.
     """
 
-    script: FaultScript = field(default_factory=FaultScript)
-    port: int = 0
-    away: bool = False  # an outage: connections end before anything is read
+    path: ClassVar[str] = PATH
+
     rows: dict[tuple[str, str], DeliveredRow] = field(default_factory=dict[tuple[str, str], DeliveredRow])
     applied: dict[str, Applied] = field(default_factory=dict[str, Applied])
     faults: Counter[Fault] = field(default_factory=Counter[Fault])
-    statuses: Counter[int] = field(default_factory=Counter[int])
     request_ids: list[str] = field(default_factory=list[str])
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
-    _requests: int = 0
-    _runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post(PATH, self._take)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner:
-            await self._runner.cleanup()
-            self._runner = None
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://{HOST}:{self.port}"
-
-    @property
-    def open_connections(self) -> int:
-        """Connections of clients that are open now."""
-        server = self._runner.server if self._runner else None
-        return len(server.connections) if server else 0
-
-    async def _take(self, request: web.Request) -> web.StreamResponse:
-        number, self._requests = self._requests, self._requests + 1
-        fault = Fault.RESET if self.away else self.script.fault_of(number)
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request."""
+        fault = self.next_fault()
         if fault:
             self.faults[fault] += 1
         if self.script.latency_s:
             await asyncio.sleep(self.script.latency_s)
         if fault is Fault.RESET:
-            return self._hang_up(request)
+            return self.hang_up(request)
         body = await request.read()
         if fault is not None and fault in _BEFORE:
-            return self._answer(_BEFORE[fault], {"error": fault}, self._retry_after(fault))
+            return self._answer(_BEFORE[fault], {"error": fault}, self.retry_after(fault))
         return await self._apply(request, body, fault)
 
     async def _apply(self, request: web.Request, body: bytes, fault: Fault | None) -> web.StreamResponse:
@@ -112,7 +81,7 @@ class FakeWms:
         receipt = self._receipt(key, chunk)
         match fault:
             case Fault.RESET_LATE:
-                return self._hang_up(request)
+                return self.hang_up(request)
             case Fault.BROKEN:
                 return self._answer(500, {"error": fault})
             case Fault.SLOW_BODY | Fault.HALF_BODY:
@@ -140,30 +109,19 @@ class FakeWms:
             removed=len(chunk.removed),
         )
 
-    def _retry_after(self, fault: Fault | None) -> dict[str, str]:
-        return {"Retry-After": f"{self.script.retry_after_s:.0f}"} if fault is Fault.THROTTLED else {}
-
     def _answer(self, status: int, content: Any, headers: dict[str, str] | None = None) -> web.Response:
         self.statuses[status] += 1
         if isinstance(content, str):
             return web.Response(status=status, text=content, headers=headers)
         return web.json_response(content, status=status, headers=headers)
 
-    def _hang_up(self, request: web.Request) -> web.Response:
-        self.statuses[0] += 1
-        if request.transport:
-            request.transport.abort()
-        return web.Response(status=500)  # goes nowhere
-
     async def _dribble(self, request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:
-        self.statuses[200] += 1
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
-        await response.prepare(request)
+        response = await self.begin_body(request, body)
         for octet in body if whole else body[: len(body) // 2]:
             await response.write(bytes((octet,)))
             await asyncio.sleep(SLOW_OCTET_S if whole else 0)
-        if not whole and request.transport:
-            request.transport.abort()
+        if not whole:
+            end_connection(request)
         return response
 
 
