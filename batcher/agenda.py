@@ -67,7 +67,7 @@ class Agenda:
         """A partition has caught up: its sites are to be calculated once, in case its last owner did not get to it."""
         for site in sites:
             self.book.enter(site)
-            self.triggers.begin(site.site_id, site.complete and site.complete.end, now_ms())
+            self.triggers.begin(site.site_id, site.complete_until_ms, now_ms())
         self.wake()
 
     def dropped(self, partitions: Collection[int]) -> None:

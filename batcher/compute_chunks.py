@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 PATH = "/api/v1/velocity/compute"
-REQUEST_ID_HEADER = "X-Request-ID"
 FAILED = "failed"
 
 #: A result: `sku` as it was asked for, `status` (`ok`, `unknown`, `failed`), and the columns of what is known of it.

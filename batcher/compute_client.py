@@ -13,9 +13,10 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from batcher.compute_chunks import PATH, REQUEST_ID_HEADER, Answer, Chunk, WrongAnswer, read_answer
+from batcher.compute_chunks import PATH, Answer, Chunk, WrongAnswer, read_answer
 from batcher.delivery.circuit import Circuit, CircuitRules, Permit
 from batcher.delivery.retries import Failure, FailureKind, Retries, RetryRules, failure_of
+from schemas.delivery import REQUEST_ID_HEADER
 
 TOTAL_S, CONNECT_S = 30.0, 10.0
 CONNECTIONS, CONNECTIONS_PER_HOST = 100, 50

@@ -35,7 +35,7 @@ class ComputeDesk:
             Busy: too many wait already.
             TooLate: the deadline has passed; the query was interrupted.
         """
-        until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
+        until_ms = site.complete_until_ms if as_of_ms is None else as_of_ms
         if until_ms is None:
             raise NoRun(site.site_id, as_of_ms, horizon)
         exact = as_of_ms is not None

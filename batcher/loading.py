@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import duckdb
 import structlog
 
 from batcher import metrics
 from batcher.database import Database
+from batcher.database_file import BEYOND_USE
 from batcher.facts import InsertResult, Load
 from batcher.holds import Holds
 from batcher.memory import Memory
@@ -170,8 +170,8 @@ class Loader:
             return
         try:
             results = await self._commit(ours)
-        except (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException):
-            raise  # the database is beyond use, or the worker is being stopped
+        except BEYOND_USE:
+            raise
         except Exception as error:  # of Arrow, too: whatever a batch has in it, it holds its site and nothing else
             if len(ours) == 1:
                 self._hold(ours[0][0], error)

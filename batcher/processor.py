@@ -13,10 +13,10 @@
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from batcher.compute_chunks import Answer, Chunk, Pin, Question, Row, failed_row
 from batcher.compute_client import CONNECTIONS_PER_HOST, ComputeClient, GivenUp, Patience
 from batcher.compute_data_set import DataSet
 from schemas.failed_chunks import ChunkError, FailedChunk
+from schemas.instants import rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -198,7 +199,7 @@ class VelocityBatchProcessor:
             skus=list(chunk.skus),
             retries=max(0, given_up.attempts - 1),
             error=ChunkError(kind=failure.kind, message=failure.reason, status=failure.status, body=given_up.body),
-            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            at=rfc3339(time.time_ns() // 1_000_000),
         )
         if self._on_failed:
             await self._on_failed(record)

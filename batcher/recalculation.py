@@ -11,6 +11,7 @@ from batcher import metrics
 from batcher.agenda import Agenda, now_ms
 from batcher.completeness import Place
 from batcher.database import Database
+from batcher.database_file import BEYOND_USE
 from batcher.frontiers import Frontiers
 from batcher.loading import Loader
 from batcher.ownership import Ownership
@@ -142,12 +143,12 @@ class Recalculation:
         """Calculate; False if that failed and has to be tried again.
 
         Raises:
-            duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException: the database is of no more use.
+            duckdb.Error: one of `BEYOND_USE`: the database is of no more use.
         """
         key = f"calculation of {due.site_id}"
         try:
             await self._calculate(due)
-        except (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException):
+        except BEYOND_USE:
             raise
         except duckdb.Error as error:
             if self._agenda.book.get(due.site_id):

@@ -162,7 +162,7 @@ class Service:
         Raises:
             NotFound: there is none.
         """
-        until_ms = as_of_ms if as_of_ms is not None else site.complete and site.complete.end
+        until_ms = site.complete_until_ms if as_of_ms is None else as_of_ms
         read = self._bench.database.read
         run = None if until_ms is None else await read(Database.newest_run, site.site_id, horizon, until_ms)
         if run is None or (as_of_ms is not None and run.as_of_ms != as_of_ms):
@@ -206,11 +206,7 @@ class Service:
         return [await self._calculate(site, as_of_ms, horizon) for site in sites]
 
     async def _calculate(self, site: Site, as_of_ms: int, horizon: str) -> Run:
-        is_newest = (
-            site.complete is not None
-            and as_of_ms == site.complete.end
-            and horizon in self._bench.settings.velocity.horizons
-        )
+        is_newest = as_of_ms == site.complete_until_ms and horizon in self._bench.settings.velocity.horizons
         return await self._recalculation.calculate(site.site_id, as_of_ms, horizon, Cause.REQUEST, newest=is_newest)
 
     def _still_open(self, site_id: str | None, as_of_ms: int) -> list[IncompleteSite]:

@@ -19,6 +19,11 @@ class Site:
     first_fact_ms: int
     complete: Window | None = None
 
+    @property
+    def complete_until_ms(self) -> int | None:
+        """The latest instant that all windows before are complete of; None without a complete window."""
+        return self.complete and self.complete.end
+
     def advance(self, passed_ms: int) -> list[Window]:
         """Windows that are complete, now that all source partitions have passed `passed_ms`, and were not before."""
         return newly_complete(self.grid, self.first_fact_ms, passed_ms, self.complete)

@@ -4,9 +4,9 @@ Those of the compute API are asked for and recorded here. Any other sink's belon
 is told, and records what becomes of them.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from console.errors import CommandFailed, UsageError
 from console.who import who
 from runtime.settings import Settings
 from schemas.failed_chunks import ChunkState, FailedChunk
+from schemas.instants import rfc3339
 
 #: States in which somebody has to act.
 OPEN = frozenset({ChunkState.FAILED, ChunkState.RETRY})
@@ -139,5 +140,4 @@ async def _tell_owner(settings: Settings, what: str, chunk: FailedChunk, more: d
 
 
 def _changed(chunk: FailedChunk, **changes: Any) -> FailedChunk:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return structs.replace(chunk, at=now, **changes)
+    return structs.replace(chunk, at=rfc3339(time.time_ns() // 1_000_000), **changes)

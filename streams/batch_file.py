@@ -68,6 +68,7 @@ class BatchFormat:
         self.schema_fingerprint = schema_fingerprint(name)
         self._schema = json.dumps(avro_schema(name), ensure_ascii=False, separators=(",", ":"))
         self._columns = columns_of(avro_schema(name))
+        self._names = self.rows_schema.names
 
     @property
     def rows_schema(self) -> pa.Schema:
@@ -114,7 +115,7 @@ class BatchFormat:
     def _fields(self, rows: pa.Table) -> pa.Table:
         """The columns that go into a file, and no others."""
         try:
-            return rows.select(self.rows_schema.names)
+            return rows.select(self._names)
         except KeyError as error:
             raise ValueError(f"rows lack a column: {error}") from error
 

@@ -44,10 +44,7 @@ def _why_waiting(desk: SinkDesk, target: Target, standing: Standing, overview: O
         return None if State.CLOSED in states else "every circuit is open: endpoints do not answer as they should"
     if desk.in_hand:
         return f"{desk.in_hand.site_id} {desk.in_hand.horizon} comes first"
-    unfinished = any(
-        standing.chunks.get(progress) for progress in (Progress.PENDING, Progress.SENDING, Progress.DROPPED)
-    )
-    if standing.chunks.get(Progress.FAILED) and not unfinished:
+    if standing.chunks.get(Progress.FAILED) and not standing.has_unsettled:
         return f"{standing.chunks[Progress.FAILED]} chunks failed: {standing.error}"
     if not desk.is_open(target.site_id):
         return "closed by the schedule"

@@ -2,7 +2,7 @@
 
     PENDING ──► SENDING ──► ACKNOWLEDGED
        │         │   ▲ │
-       └──► DROPPED──┘ └──► FAILED ──► PENDING, when a person asks for it
+       └──► DROPPED──┘ └──► FAILED ──► SENDING, when a person asks for it
 
 `SENDING` is on disk before the first octet leaves: whatever ends this process, the chunk is then sent again under the
 same key, and the other side, which may have it already, applies it once.

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from batcher.agenda import Agenda
 from batcher.database import Database
 from batcher.delivery import failed_records, ledger
+from batcher.delivery.board import row_of
 from batcher.delivery.chunks import Progress, Target
 from batcher.delivery.failed_chunks import FailedChunkLog
 from batcher.delivery.round import Clock
@@ -167,8 +168,6 @@ class Deliveries:
 
     async def rows(self) -> list[dict[str, Any]]:
         """A row for each sink and target, for people and programs."""
-        from batcher.delivery.board import row_of
-
         overview = await self.overview()
         return [
             row_of(desk, target, published, overview)

@@ -12,6 +12,7 @@ from batcher.database import Database
 from batcher.delivery import ledger
 from batcher.delivery.book import LedgerBook
 from batcher.delivery.chunks import Chunk, Target
+from batcher.delivery.drop import Drop
 from batcher.delivery.ledger import Published
 from batcher.delivery.opening import open_courier, open_lines
 from batcher.delivery.round import Clock, End, Round
@@ -165,8 +166,6 @@ class SinkDesk:
         """Remove files of the drop that no chunk waits in any more."""
         if self.sink.drop_dir is None:
             return
-        from batcher.delivery.drop import Drop
-
         keys = await self._bench.database.read(Database.ask, lambda c: ledger.dropped_keys(c, self.name))
         with suppress(OSError):
             await asyncio.to_thread(Drop(self.sink.drop_dir, self.name).keep_only, keys)

@@ -37,9 +37,14 @@ class Standing:
         """SKUs of the delivery in hand that are not acknowledged."""
         return sum(count for progress, count in self.skus.items() if progress != Progress.ACKNOWLEDGED)
 
+    @property
+    def has_unsettled(self) -> bool:
+        """Whether there is something to do with a chunk of the delivery in hand."""
+        return any(self.chunks.get(progress) for progress in _UNSETTLED)
+
     def is_due(self, run_id: str) -> bool:
         """Whether there is anything to do where that run is the published one."""
-        return self.planned_run != run_id or any(self.chunks.get(progress) for progress in _UNSETTLED)
+        return self.planned_run != run_id or self.has_unsettled
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from batcher.objections import NotReady
 from batcher.replies import json_reply
-from batcher.requests import BadRequest, read_limit
+from batcher.requests import read_body, read_limit
 from batcher.schedule.nightly import Nightly, instant
 from batcher.schedule.nights import Night
 from batcher.service import Service
@@ -58,10 +58,7 @@ class ScheduleApi:
     async def run(self, request: web.Request) -> web.Response:
         """Make the job of the present night of a site or of all."""
         service, nightly = self._asked()
-        try:
-            asked = msgspec.json.decode(await request.read(), type=RunRequest)
-        except msgspec.DecodeError as error:
-            raise BadRequest(str(error)) from error
+        asked = read_body(await request.read(), RunRequest)
         sites, not_ready = await service.chosen(asked.site_id)
         rows = [await nightly.request(site, outside=asked.now) for site in sites]
         return json_reply({"rows": rows, "not_ready": not_ready})

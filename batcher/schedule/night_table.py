@@ -29,8 +29,4 @@ def write_nights(database: Database, nights: Iterable[Night]) -> None:
 
 def remove_night(database: Database, entry: Night) -> None:
     """Forget a night."""
-    database.change(lambda connection: _forget(connection, entry))
-
-
-def _forget(connection: Connection, entry: Night) -> None:
-    _QUERIES["remove"].rows(connection, site_id=entry.site_id, night=entry.night)
+    database.change(lambda connection: _QUERIES["remove"].rows(connection, site_id=entry.site_id, night=entry.night))

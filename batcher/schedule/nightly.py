@@ -14,6 +14,7 @@ import duckdb
 
 from batcher import metrics
 from batcher.agenda import PATIENCE_MS, Agenda, now_ms
+from batcher.database_file import BEYOND_USE
 from batcher.recalculation import Parts, Recalculation
 from batcher.schedule.night_books import NightBooks
 from batcher.schedule.nights import Night, State, due_night, how_done, made_up, why_closed
@@ -25,7 +26,6 @@ from schemas.instants import rfc3339
 POLL_S = 1.0
 BEAT_S = 600.0  # one calculation may take minutes
 NOBODY_ASKED = "nobody asked for it, and schedule.builtin is off"
-_FATAL = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,10 @@ class Nightly:
     def refusal(self, site_id: str, *, outside: bool = False) -> str | None:
         """Why nothing may begin or go on at a site now, and until when; None where it may."""
         calendar, wall_ms = self._bench.calendar, self._bench.wall_ms()
-        until_ms = blackout_ends_ms = calendar.blacked_out_until(site_id, wall_ms)
-        reason = why_closed(calendar, site_id, wall_ms)
+        blackout_ends_ms, reason = calendar.blacked_out_until(site_id, wall_ms), why_closed(calendar, site_id, wall_ms)
         if reason is None or (outside and blackout_ends_ms is None):
             return None
-        if until_ms is None:
-            until_ms = calendar.next_open(site_id, wall_ms)
+        until_ms = calendar.next_open(site_id, wall_ms) if blackout_ends_ms is None else blackout_ends_ms
         return reason if until_ms is None else f"{reason} until {rfc3339(until_ms)}"
 
     def standing(self, site_id: str) -> dict[str, Any]:
@@ -160,7 +158,7 @@ class Nightly:
         await self.books.enter(entry)
         try:
             stopped = await self._calculate(site, outside)
-        except _FATAL:
+        except BEYOND_USE:
             raise
         except duckdb.Error as error:
             return self._failed(entry, error)
@@ -189,9 +187,9 @@ class Nightly:
         Raises:
             duckdb.Error: a calculation failed.
         """
-        if site.complete is None:
+        as_of_ms = site.complete_until_ms
+        if as_of_ms is None:
             return "none of its windows is complete"
-        as_of_ms = site.complete.end
         for horizon in self._recalculation.horizons:
             if closed := self.refusal(site.site_id, outside=outside):
                 return closed

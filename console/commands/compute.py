@@ -8,7 +8,7 @@ import typer
 
 from console import screen
 from console.commands import settings_of
-from console.commands.results import FORMATS, HORIZON
+from console.commands.results import FORMATS, HORIZON, check_format, say_encoded
 from console.errors import CommandFailed, UsageError
 
 if TYPE_CHECKING:
@@ -55,11 +55,8 @@ def compute(
     from console.times import parse_instant
     from schemas.instants import rfc3339
 
-    if form not in FORMATS:
-        raise UsageError(f"--format {form!r}: one of {', '.join(FORMATS)}")
+    check_format(form, out)
     wanted = [*(skus or ()), *(read_skus(file) if file else ())]
-    if form == "parquet" and out is None and screen.answers_terminal():
-        raise UsageError("--format parquet writes bytes: name a file with --out")
     if not wanted:
         raise UsageError("say which: SKU…, or --file FILE with one SKU a line")
     options = {
@@ -79,7 +76,7 @@ def compute(
 def show_rows(table: "pa.Table", form: str, out: Path | None, limit: int) -> None:
     """A table on the screen, or all rows and columns in a file or on standard output."""
     from console.computation import SHOWN
-    from console.result_formats import Format, encode
+    from console.result_formats import Format
 
     if form == Format.TABLE and out is None:
         columns = [name for name in SHOWN if name in table.column_names]
@@ -87,12 +84,7 @@ def show_rows(table: "pa.Table", form: str, out: Path | None, limit: int) -> Non
         screen.say_table(columns, [tuple(row.values()) for row in shown])
         screen.remark(f"{len(shown):,} of {table.num_rows:,} SKUs; --format csv has all and all columns")
         return
-    data = encode(table, Format.CSV if form == Format.TABLE else Format(form))
-    if out is None:
-        screen.say_bytes(data)
-    else:
-        out.write_bytes(data)
-        screen.remark(f"{table.num_rows:,} rows written to {out}")
+    say_encoded(table, form, out)
 
 
 def _said_of(failed: list["FailedChunk"], skus: int, of: int) -> str:

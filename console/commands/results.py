@@ -82,12 +82,9 @@ def coefficients(
       velocity coefficients
       velocity coefficients --as-of 2011-06-01T00:00:00+01:00 --format csv --out velocity.csv
     """
-    from console.result_formats import SHORT, Format, encode, fastest
+    from console.result_formats import SHORT, Format, fastest
 
-    if form not in FORMATS:
-        raise UsageError(f"--format {form!r}: one of {', '.join(FORMATS)}")
-    if form == Format.PARQUET and out is None and screen.answers_terminal():
-        raise UsageError("--format parquet writes bytes: name a file with --out")
+    check_format(form, out)
     table = asyncio.run(_fetch(settings_of(ctx), as_of, site, horizon))
     if form == Format.TABLE and out is None:
         screen.say_table(SHORT, fastest(table, limit))
@@ -95,6 +92,24 @@ def coefficients(
             f"{min(limit, table.num_rows):,} of {table.num_rows:,} SKUs; --format csv has all and all columns"
         )
         return
+    say_encoded(table, form, out)
+
+
+def check_format(form: str, out: Path | None) -> None:
+    """
+    Raises:
+        UsageError: there is no such format, or a terminal could not show it.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"--format {form!r}: one of {', '.join(FORMATS)}")
+    if form == "parquet" and out is None and screen.answers_terminal():
+        raise UsageError("--format parquet writes bytes: name a file with --out")
+
+
+def say_encoded(table: "pa.Table", form: str, out: Path | None) -> None:
+    """All rows and columns, in a file or on standard output; `table` is CSV there."""
+    from console.result_formats import Format, encode
+
     data = encode(table, Format.CSV if form == Format.TABLE else Format(form))
     if out is None:
         screen.say_bytes(data)

@@ -7,39 +7,20 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
+from command_line import velocity
 from pipeline_world import PipelineWorld
-from typer.testing import CliRunner
 
 from batcher.delivery.failed_chunks import FailedChunkLog, read_histories
 from console.configuration import load_settings
-from console.main import app, report
 from runtime.health import serve_http
 from runtime.settings import Settings
 from sandbox.wms import FakeCompute, Fault, FaultScript
 from schemas.failed_chunks import ChunkError, ChunkState, FailedChunk
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command printed: its answer, and everything together."""
-
-    stdout: str
-    output: str
-
-
-def velocity(world: PipelineWorld, *arguments: str, code: int = 0, stdin: bytes | None = None) -> Said:
-    """Run a command within this process."""
-    ended = CliRunner().invoke(app, list(arguments), env=world.environment, input=stdin)
-    error = ended.exception if isinstance(ended.exception, Exception) else None
-    found = ended.exit_code if error is None else report(error)
-    assert found == code, f"{ended.output}\n{error!r}"
-    return Said(ended.stdout, f"{ended.output}\n{error or ''}")
 
 
 @contextmanager

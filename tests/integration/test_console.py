@@ -8,7 +8,6 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,17 @@ import pyarrow as pa
 import pytest
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
+from command_line import velocity
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from msgspec import structs
 from pipeline_world import RUN, PipelineWorld, until
-from typer.testing import CliRunner
 
 from console.client import BatchApi, Incomplete, NotFound, Question
 from console.configuration import load_settings
 from console.drain import Drained, DrainOptions, DrainUnderWay, drain
 from console.drain_steps import unfinished
 from console.errors import CommandFailed, UsageError
-from console.main import app, report
 from runtime.connections import admin_client, partition_of
 from runtime.health import serve_http
 from runtime.refusals import TopicRefused
@@ -49,23 +47,6 @@ HOUR = 3_600_000
 def world(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> PipelineWorld:
     """Topics of its own, not applied yet."""
     return PipelineWorld(broker.bootstrap_servers, topic_prefix.rstrip("."), tmp_path)
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command printed: its answer, and everything together."""
-
-    stdout: str
-    output: str
-
-
-def velocity(world: PipelineWorld, *arguments: str, code: int = 0, stdin: bytes | None = None) -> Said:
-    """Run a command within this process; `report` makes the exit code of an error, as `main` does."""
-    ended = CliRunner().invoke(app, list(arguments), env=world.environment, input=stdin)
-    error = ended.exception if isinstance(ended.exception, Exception) else None
-    found = ended.exit_code if error is None else report(error)
-    assert found == code, f"{ended.output}\n{error!r}"
-    return Said(ended.stdout, f"{ended.output}\n{error or ''}")
 
 
 def settings_of(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> Settings:
