@@ -340,7 +340,10 @@ def test_two_workers_share_the_sites_and_one_takes_over(world: BatchWorld, port:
     assert processed(left.url, RIGHT, ["SKU-1", "none"]) == [
         *right.compute("SKU-1", "none", site_id=RIGHT)[1]["results"]
     ]
-    assert until(lambda: world.publications() == 20), (world.publications(), *(worker.worker.text for worker in workers))
+    assert until(lambda: world.publications() == 20), (
+        world.publications(),
+        *(worker.worker.text for worker in workers),
+    )
 
     right.worker.kill()
     assert until(lambda: left.as_of(RIGHT), 30), left.worker.text
