@@ -32,6 +32,7 @@ from batcher.database import Database
 from batcher.explanation import Explanation
 from batcher.horizon import HORIZONS
 from batcher.objections import NotFound, NotReady
+from batcher.reading import UNLOADABLE
 from batcher.replies import Handler, errors_as_json, json_reply, table_reply
 from batcher.requests import (
     DEFAULT_HORIZON,
@@ -229,7 +230,12 @@ class Api:
     async def _table(self, request: web.Request, read: Callable[[Database, str, int], pa.Table]) -> web.Response:
         limit = read_limit(request.query.get("limit"), MANY)
         sites, not_ready = await self._service.chosen(request.query.get("site_id"))
-        tables = [await self._service.read(read, site.site_id, limit) for site in sites]
+        tables: list[pa.Table] = []
+        for site in sites:
+            try:
+                tables.append(await self._service.read(read, site.site_id, limit))
+            except UNLOADABLE as error:  # of a batch file that says what facts leave out
+                not_ready[site.site_id] = str(error)
         table = pa.concat_tables(tables).slice(0, limit) if tables else pa.table({})
         return await asyncio.to_thread(table_reply, request, table, not_ready)
 

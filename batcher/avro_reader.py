@@ -1,4 +1,4 @@
-"""Batch files, Avro object container files, to Arrow tables. No I/O: a file's bytes come from the batch store."""
+"""Batch files, Avro object container files, to columns. No I/O: a file's bytes come from the batch store."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from isal import isal_zlib
 
-from batcher.avro_records import arrow_schema, batch_columns, decode_records
+from batcher.avro_records import Records, arrow_schema, batch_columns, decode_records
 from schemas.avro_fields import Column
 
 #: Blocks are decoded together up to about this many bytes: enough for numpy, little enough for the CPU's caches.
@@ -51,11 +51,22 @@ def read_batch(file: bytes, site_id: str) -> pa.Table:
     Raises:
         BatchUnreadable: it is no such file.
     """
+    columns, records = scan_batch(file, site_id)
+    names = [column.name for column in columns]
+    return pa.Table.from_batches([some.to_arrow(names) for some in records], arrow_schema(columns))
+
+
+def scan_batch(file: bytes, site_id: str) -> tuple[tuple[Column, ...], list[Records]]:
+    """The fields of a batch file's records, and the records in their order, many at a time; all of the site.
+
+    Raises:
+        BatchUnreadable: it is no such file.
+    """
     try:
         scanner = _Scanner(file)
         columns, decompress, sync = scanner.header()
         groups = _groups(scanner.blocks(decompress, sync))
-        return pa.Table.from_batches([_decode(columns, group, site_id) for group in groups], arrow_schema(columns))
+        return columns, [_decode(columns, group, site_id) for group in groups]
     except (ValueError, KeyError, OSError, isal_zlib.error) as error:
         raise BatchUnreadable(f"no readable batch file of site {site_id}: {error}") from error
 
@@ -72,7 +83,7 @@ def _groups(blocks: Iterator[Block]) -> Iterator[list[Block]]:
         yield group
 
 
-def _decode(columns: tuple[Column, ...], group: list[Block], site_id: str) -> pa.RecordBatch:
+def _decode(columns: tuple[Column, ...], group: list[Block], site_id: str) -> Records:
     ends = np.array(list(accumulate(len(block.data) for block in group)))
     counts = np.array([block.record_count for block in group])
     return decode_records(columns, b"".join(block.data for block in group), counts, ends, site_id)

@@ -10,20 +10,44 @@ So the rest of the record is read at every candidate at once, field by field. Ca
 passes, each beginning where the one before it ended, are the records; the others are the same bytes by chance.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.avro_bytes import AvroBytes, Longs
+from schemas.avro_bytes import AvroBytes, Longs, Octets
 from schemas.avro_fields import Column, Values, columns_of, read_fields
+
+SITE = "site_id"
 
 _ADDRESSABLE = (1 << 31) - 1  # by the 32-bit positions of an Arrow column
 
 
 class RecordsDamaged(ValueError):
     """Bytes are not the records that they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one site: `fields` by name, but for the site, which all have; texts stand in `octets`."""
+
+    columns: Mapping[str, Column]
+    fields: Mapping[str, Values]
+    octets: Octets
+    site_id: str
+    count: int
+
+    def to_arrow(self, names: Iterable[str]) -> pa.RecordBatch:
+        """The named fields as columns of string, int64 and float64."""
+        columns = [self.columns[name] for name in names]
+        return pa.RecordBatch.from_arrays([self._array(c) for c in columns], schema=arrow_schema(columns))
+
+    def _array(self, column: Column) -> pa.Array:
+        if column.name == SITE:
+            return pa.repeat(self.site_id, self.count)
+        return self.fields[column.name].to_arrow(column, self.octets)
 
 
 def batch_columns(schema: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -33,13 +57,13 @@ def batch_columns(schema: Mapping[str, Any]) -> tuple[Column, ...]:
         ValueError: one has another type, or the record does not begin with event id and site.
     """
     columns = columns_of(schema)
-    if [c.name for c in columns[:2]] != ["event_id", "site_id"]:
+    if [c.name for c in columns[:2]] != ["event_id", SITE]:
         raise ValueError("a batch record begins with event_id and site_id")
     return columns
 
 
-def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: Longs, site_id: str) -> pa.RecordBatch:
-    """The records of whole blocks, all of one site: columns of string, int64 and float64.
+def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: Longs, site_id: str) -> Records:
+    """The records of whole blocks, all of one site.
 
     Block i has `counts[i]` records, at least one, and its last byte is the one before `ends[i]`; shape (blocks,).
 
@@ -59,13 +83,13 @@ def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: 
     if last[-1] + 1 != len(rows) or (record_ends[last] != ends).any():
         raise RecordsDamaged(f"{len(rows)} records of the site do not fill blocks of {last[-1] + 1}")
     ids = Values(np.stack(source.texts(np.append(0, record_ends[:-1])), axis=1))
-    read = [values.to_arrow(column, source.octets) for column, values in zip(columns[2:], rest, strict=True)]
-    arrays = [ids.to_arrow(columns[0], source.octets), pa.repeat(site_id, len(rows)), *read]
-    return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(columns))
+    fields = dict(zip([column.name for column in columns], [ids, ids, *rest], strict=True))
+    del fields[SITE]
+    return Records({column.name: column for column in columns}, fields, source.octets, site_id, len(rows))
 
 
-def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    """What `decode_records` makes of them."""
+def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+    """What `to_arrow` makes of them."""
     return pa.schema([pa.field(column.name, column.arrow_type, column.nullable) for column in columns])
 
 

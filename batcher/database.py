@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 import pyarrow as pa
 
 from batcher import answers, catalogue, fact_sums, facts, outbox, reference, runs
+from batcher.bodies import FileReader, no_files
 from batcher.database_file import DatabaseFile, Interruption
 from batcher.explanation import Explainer, Explanation
 from batcher.facts import InsertResult, Load
@@ -34,8 +35,11 @@ class Database:
     A method that changes something is a transaction of its own, or part of the `transaction` around it.
     """
 
-    def __init__(self, file: DatabaseFile, settings: Settings, windows: SiteWindows) -> None:
+    def __init__(
+        self, file: DatabaseFile, settings: Settings, windows: SiteWindows, read_file: FileReader = no_files
+    ) -> None:
         self._file = file
+        self._read_file = read_file
         self._windows = windows
         self._require_known_items = settings.velocity.require_known_items
         self._calculator = Calculator(windows, settings.velocity)
@@ -45,13 +49,15 @@ class Database:
         self._memory_bytes = settings.batch.database_bytes
 
     @classmethod
-    def open(cls, path: Path, settings: Settings, windows: SiteWindows) -> Self:
+    def open(cls, path: Path, settings: Settings, windows: SiteWindows, read_file: FileReader = no_files) -> Self:
         """Open the file, or create it; one of an older version is brought up to date.
+
+        `read_file` gives the bytes of batch files, where what a fact leaves out is needed.
 
         Raises:
             DatabaseRefused: another process has it open, it is no such file, or another version wrote it.
         """
-        return cls(DatabaseFile.open(path, settings.batch), settings, windows)
+        return cls(DatabaseFile.open(path, settings.batch), settings, windows, read_file)
 
     def close(self) -> None:
         """Wait for the transaction in hand, then close the file."""
@@ -131,18 +137,15 @@ class Database:
         with self._file.reading() as connection:
             return catalogue.batches(connection, site_id)
 
-    def insert_batch(self, manifest: Manifest, rows: pa.Table, partition: int, offset: int) -> InsertResult:
-        """Insert one batch: see `Load` and `InsertResult`.
-
-        Raises:
-            BatchContradictsManifest: the manifest announces another number of rows.
-        """
-        return self.insert_batches([Load(manifest, rows, partition, offset)])[0]
+    def insert_batch(self, manifest: Manifest, file: bytes, partition: int, offset: int) -> InsertResult:
+        """Insert one batch: see `Load` and `InsertResult`."""
+        return self.insert_batches([Load(manifest, file, partition, offset)])[0]
 
     def insert_batches(self, loads: Sequence[Load]) -> list[InsertResult]:
-        """Insert batches as one set, each once by its `batch_id`; results in the order of `loads`."""
+        """Insert batches as one set, each once by its `batch_id`: see `facts.insert`."""
+        require_known = self._require_known_items
         with self._file.writing() as connection:
-            return facts.insert(connection, self._keys, loads, require_known_items=self._require_known_items)
+            return facts.insert(connection, self._keys, loads, self._read_file, require_known_items=require_known)
 
     # -- facts ---------------------------------------------------------------------------------------------------------
 
@@ -153,13 +156,14 @@ class Database:
 
     def held(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
         """Held facts: see `facts.held`."""
+        require_known = self._require_known_items
         with self._file.reading() as connection:
-            return facts.held(connection, site_id, row_limit, require_known_items=self._require_known_items)
+            return facts.held(connection, site_id, row_limit, self._read_file, require_known_items=require_known)
 
     def conflicts(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
         """Bodies that do not count: see `facts.conflicts`."""
         with self._file.reading() as connection:
-            return facts.conflicts(connection, site_id, row_limit)
+            return facts.conflicts(connection, site_id, row_limit, self._read_file)
 
     def fact_statistics(self) -> pa.Table:
         """Facts, held ones and conflicts per site and source: see `facts.statistics`."""

@@ -18,14 +18,14 @@ from runtime.settings import BatchSettings
 
 #: Each takes the schema from one version to the next.
 _STEPS = tuple(load_queries("schema").values())
-_OLDEST = 3  # the version that the first step leaves; earlier ones had other hashes, and came before any release
+_OLDEST = 4  # the version that the first step leaves; earlier ones had texts in facts, and came before any release
 _NEWEST = _OLDEST + len(_STEPS) - 1
 #: After one of these the database is of no more use to its process, or the worker is being stopped.
 BEYOND_USE = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
 #: Views and macros, in an order in which each knows those that it uses.
 _DEFINITIONS = tuple(
     query
-    for stem in ("units", "facts", "demand", "stability", "runs", "outbox", "deliveries")
+    for stem in ("series", "units", "facts", "demand", "stability", "runs", "outbox", "deliveries")
     for name, query in load_queries(stem).items()
     if name.startswith("define_")
 )

@@ -10,7 +10,7 @@ from batcher.queries import Connection, load_queries
 DAYS_AHEAD = 30
 
 _QUERIES = load_queries("demand")
-_WEIGHING = {False: _QUERIES["name_plain_lines"], True: _QUERIES["name_factored_lines"]}
+_WEIGHING = ("make_weight_spans", "make_demand_spans", "make_quotients", "make_line_spans", "name_weighed_facts")
 
 
 def days_ahead(as_of_ms: int, zone: ZoneInfo) -> list[int]:
@@ -28,20 +28,21 @@ def month_values(start_ms: int, as_of_ms: int, zone: ZoneInfo) -> dict[str, list
     }
 
 
-def weigh(connection: Connection, site_id: str, start_ms: int, as_of_ms: int, zone: ZoneInfo) -> None:
-    """Let `weighed_facts` give facts with what they count as order lines, by the site's factors over a horizon.
+def weigh(
+    connection: Connection, site_id: str, start_ms: int, as_of_ms: int, zone: ZoneInfo, *, require_known_items: bool
+) -> None:
+    """Let `weighed_facts` be the site's facts of a horizon, with what they count, by the reference data of the moment.
 
-    `weight_spans` and `demand_spans` have those factors, the latter also over the days ahead. Where there are none,
-    facts are not joined with them. All of these are of this connection alone.
+    `line_spans` says what facts count when, and `demand_spans` has the seasons and promotions in effect over the
+    horizon and the days ahead. All of these are of this connection alone.
     """
     values: dict[str, Any] = {
         "site_id": site_id,
         "start_ms": start_ms,
         "as_of_ms": as_of_ms,
         "end_ms": days_after(as_of_ms, DAYS_AHEAD, zone),
+        "require_known_items": require_known_items,
         **month_values(start_ms, as_of_ms, zone),
     }
-    for step in ("make_weight_spans", "make_demand_spans", "make_quotients"):
+    for step in _WEIGHING:
         _QUERIES[step].rows(connection, **values)
-    weighing = _WEIGHING[_QUERIES["are_there_factors"].value(connection)]
-    weighing.rows(connection)

@@ -63,7 +63,7 @@ candidates AS MATERIALIZED (
         {scope: 2 * (sku IS NOT NULL)::INTEGER + (site_id IS NOT NULL)::INTEGER, value: value, key: key} AS choice
     FROM dated WHERE start_ms < end_ms AND start_ms < $end_ms AND end_ms > $start_ms
 ),
-skus AS (SELECT DISTINCT sku FROM first_facts WHERE site_id = $site_id AND EXISTS (FROM candidates)),
+skus AS (SELECT DISTINCT sku FROM series WHERE site_id = $site_id AND EXISTS (FROM candidates)),
 general_bounds AS (SELECT DISTINCT unnest([start_ms, end_ms]) AS at_ms FROM candidates WHERE sku IS NULL),
 bounds AS (
     SELECT sku, unnest([start_ms, end_ms]) AS at_ms FROM candidates SEMI JOIN skus USING (sku)
@@ -104,8 +104,54 @@ demands AS (
 SELECT weight_no, demand_no, normalized_line(weight, season_index, uplift) AS normalized_line
 FROM weights CROSS JOIN demands;
 
--- name: are_there_factors
-SELECT EXISTS (FROM weight_spans) OR EXISTS (FROM demand_spans);
+-- name: make_line_spans
+-- What facts of the site's series count over the horizon, piece by piece: during `[start_ms, end_ms)` their unit has
+-- `base_units` base units, null where they are held, and a line counts `normalized_line` by the factors in effect, null for
+-- none. There is a piece for all time, so that a fact is joined with one row, which it finds by a number. All facts of an
+-- even series count the same, and their units need no rounding, fact by fact: sums count as much as they do.
+CREATE OR REPLACE TEMP TABLE line_spans AS
+WITH spans AS MATERIALIZED (
+    FROM series_spans($require_known_items)
+    WHERE site_id = $site_id AND valid_from_ms < $as_of_ms AND valid_to_ms > $start_ms
+),
+bounds AS (
+    SELECT series_no, greatest(valid_from_ms, $start_ms) AS at_ms FROM spans
+    UNION
+    SELECT series_no, unnest([start_ms, end_ms]) FROM spans JOIN weight_spans USING (channel)
+    UNION
+    SELECT series_no, unnest([start_ms, end_ms]) FROM spans JOIN demand_spans USING (sku)
+),
+pieces AS (
+    SELECT
+        series_no, at_ms AS start_ms,
+        lead(at_ms, 1, $as_of_ms) OVER (PARTITION BY series_no ORDER BY at_ms) AS end_ms
+    FROM bounds WHERE at_ms >= $start_ms AND at_ms < $as_of_ms
+)
+SELECT
+    series_no, source, dense_rank() OVER (ORDER BY spans.sku)::INTEGER AS sku_no, spans.sku, uom, spans.channel,
+    pieces.start_ms, pieces.end_ms, base_units,
+    count(*) OVER (PARTITION BY series_no) = 1 AND coalesce(base_units % 1 = 0, true) AS is_even,
+    weight_key, weight, season_key, season_index, promotion_key, uplift, normalized_line
+FROM pieces JOIN spans USING (series_no)
+LEFT JOIN weight_spans
+    ON spans.channel = weight_spans.channel
+    AND pieces.start_ms >= weight_spans.start_ms AND pieces.start_ms < weight_spans.end_ms
+LEFT JOIN demand_spans
+    ON spans.sku = demand_spans.sku
+    AND pieces.start_ms >= demand_spans.start_ms AND pieces.start_ms < demand_spans.end_ms
+JOIN quotients
+    ON coalesce(weight_spans.weight_no, 0) = quotients.weight_no
+    AND coalesce(demand_spans.demand_no, 0) = quotients.demand_no
+WHERE pieces.start_ms >= valid_from_ms AND pieces.start_ms < valid_to_ms;
+
+-- name: name_weighed_facts
+-- The site's facts of the horizon, with what `line_spans` says of them.
+CREATE OR REPLACE TEMP VIEW weighed_facts AS
+SELECT
+    line_spans.* EXCLUDE (start_ms, end_ms), event_time_ms, quantity, book_quantity, batch_no
+FROM facts JOIN line_spans
+    ON facts.series_no = line_spans.series_no
+    AND facts.event_time_ms >= line_spans.start_ms AND facts.event_time_ms < line_spans.end_ms;
 
 -- name: define_half_even_quotient
 -- Of whole numbers, the divisor above 0 and the dividend not below, rounded to a whole number, halves to the even one.
@@ -126,32 +172,6 @@ CREATE OR REPLACE MACRO normalized_line(weight, season_index, uplift) AS billion
     (weight::DECIMAL(12, 6) * 1000000)::HUGEINT * 1000000000000000,
     (season_index::DECIMAL(12, 6) * 1000000)::HUGEINT * (uplift::DECIMAL(12, 6) * 1000000)::HUGEINT
 ));
-
--- name: name_plain_lines
--- Facts with what they count as order lines, where there are no factors.
-CREATE OR REPLACE TEMP MACRO weighed_facts(require_known_items) AS TABLE
-SELECT
-    *, NULL::VARCHAR AS weight_key, NULL::DECIMAL(12, 6) AS weight, NULL::VARCHAR AS season_key,
-    NULL::DECIMAL(12, 6) AS season_index, NULL::VARCHAR AS promotion_key, NULL::DECIMAL(12, 6) AS uplift,
-    1::DECIMAL(18, 9) AS normalized_line
-FROM converted_facts(require_known_items);
-
--- name: name_factored_lines
--- Facts with the factors that are in effect when they happened, null for none, and what they count as order lines.
--- Wants the tables of spans and quotients.
-CREATE OR REPLACE TEMP MACRO weighed_facts(require_known_items) AS TABLE
-SELECT
-    told.*, weight_key, weight, season_key, season_index, promotion_key, uplift, normalized_line
-FROM converted_facts(require_known_items) AS told
-LEFT JOIN weight_spans
-    ON told.channel = weight_spans.channel
-    AND told.event_time_ms >= weight_spans.start_ms AND told.event_time_ms < weight_spans.end_ms
-LEFT JOIN demand_spans
-    ON told.sku = demand_spans.sku AND is_past -- those of the days ahead are only in the way
-    AND told.event_time_ms >= demand_spans.start_ms AND told.event_time_ms < demand_spans.end_ms
-JOIN quotients
-    ON coalesce(weight_spans.weight_no, 0) = quotients.weight_no
-    AND coalesce(demand_spans.demand_no, 0) = quotients.demand_no;
 
 -- name: define_class_demand
 -- What classes are decided by; net units that are below 0 count nothing.

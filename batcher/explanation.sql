@@ -1,12 +1,11 @@
--- What a coefficient is made of. `weighed_facts` and the tables of spans are there: see demand.py.
+-- What a coefficient is made of. `weighed_facts` and `demand_spans` are there: see demand.py.
 
 -- name: conversions
 -- The SKU's facts of the horizon per source, unit and base units; null base units are held.
 SELECT
-    source::VARCHAR AS source, uom, base_units, count(*) AS facts, sum(coalesce(quantity, variance)) AS quantity,
-    sum(in_base_units(coalesce(quantity, variance), base_units)) AS units
-FROM converted_facts($require_known_items)
-WHERE site_id = $site_id AND sku = $sku AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
+    source::VARCHAR AS source, uom, base_units, count(*) AS facts, sum(quantity) AS quantity,
+    sum(in_base_units(quantity, base_units)) AS units
+FROM weighed_facts WHERE sku = $sku
 GROUP BY ALL ORDER BY ALL;
 
 -- name: factors
@@ -14,9 +13,7 @@ GROUP BY ALL ORDER BY ALL;
 SELECT
     channel, weight, weight_key, season_index, season_key, uplift, promotion_key,
     count(*) AS lines, normalized_line::DECIMAL(38, 9) AS line, sum(normalized_line) AS normalized_lines
-FROM weighed_facts($require_known_items)
-WHERE source = 'orders' AND site_id = $site_id AND sku = $sku
-    AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+FROM weighed_facts WHERE source = 'orders' AND sku = $sku AND base_units IS NOT NULL
 GROUP BY ALL ORDER BY lines DESC, channel, weight_key, season_key, promotion_key;
 
 -- name: seasons_ahead
@@ -31,9 +28,7 @@ WHERE sku = $sku AND season_key IS NOT NULL AND end_ms > $as_of_ms ORDER BY star
 -- The batches that the SKU's facts of the horizon came from.
 SELECT batch_id, source::VARCHAR AS source, kind, facts, first_event_ms, last_event_ms FROM (
     SELECT batch_no, min(event_time_ms) AS first_event_ms, max(event_time_ms) AS last_event_ms, count(*) AS facts
-    FROM facts
-    WHERE site_id = $site_id AND sku = $sku AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
-    GROUP BY batch_no
+    FROM weighed_facts WHERE sku = $sku GROUP BY batch_no
 ) JOIN batches USING (batch_no)
 ORDER BY first_event_ms, batch_id;
 

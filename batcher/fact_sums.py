@@ -7,24 +7,17 @@ from batcher.queries import Connection, load_queries
 DAY_MS = 86_400_000
 
 _QUERIES = load_queries("fact_sums")
-_KEEP_UP = tuple(
-    _QUERIES[step]
-    for step in (
-        "name_changes",
-        "add_to_days",
-        "remove_empty_days",
-        "add_to_firsts",
-        "find_lost_firsts",
-        "remove_lost_firsts",
-        "find_firsts_again",
-    )
-)
+_ADD = ("name_changes", "sum_changes", "add_to_days", "bring_firsts_forward")
+_TAKE_AWAY = ("remove_empty_days", "find_lost_firsts", "forget_lost_firsts", "find_firsts_again")
 
 
-def keep_up(connection: Connection) -> None:
-    """Take over what an insertion has changed, which its temporary tables still say; the facts are as they will be."""
-    for step in _KEEP_UP:
-        step.rows(connection)
+def keep_up(connection: Connection, *, some_lost: bool) -> None:
+    """Take over what an insertion has changed, which its temporary tables still say; the facts are as they will be.
+
+    `some_lost` is whether some facts may count no longer.
+    """
+    for step in (*_ADD, *(_TAKE_AWAY if some_lost else ())):
+        _QUERIES[step].rows(connection)
 
 
 def dataset(connection: Connection, site_id: str, as_of_ms: int) -> list[tuple[Any, ...]]:

@@ -1,36 +1,24 @@
 """Batches into facts, many at a time: each fact once, and the same facts in whatever order batches come."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from batcher import catalogue, fact_sums
+from batcher import bodies, catalogue, contest, fact_sums, series
+from batcher.batch_events import OtherColumns, read_events
+from batcher.bodies import FileReader
 from batcher.known_keys import KnownKeys
 from batcher.queries import Connection, load_queries, registered
-from batcher.row_hash import Hashes, body_hashes, key_hashes
+from batcher.row_hash import Hashes
 from schemas.records import Manifest
-from schemas.sources import FIELDS, FieldKind
+from schemas.sources import Source
 
 _QUERIES = load_queries("facts")
-_TYPES = {FieldKind.TIME: pa.int64(), FieldKind.INTEGER: pa.int64(), FieldKind.DECIMAL: pa.float64()}
-_INSERT = tuple(
-    _QUERIES[step]
-    for step in (
-        "insert_fresh",
-        "stage_none",
-        "stage_contested",
-        "remove_repeated",
-        "find_contenders",
-        "remove_beaten",
-        "insert_winners",
-        "insert_losers",
-    )
-)
+_READ = frozenset({"event_time", "quantity", "variance", "book_quantity", *series.TEXTS})
 
 
 class BatchContradictsManifest(Exception):
@@ -39,51 +27,39 @@ class BatchContradictsManifest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A batch to be inserted: `rows` as `read_batch` gives them, and where its manifest stood on the batches topic.
+    """A batch to be inserted: its `file`, and where its manifest stood on the batches topic.
 
-    `facts` are the rows as they will be stored, with `key_hash` and `body_hash`, but for the number of the batch.
+    `facts` are its events as they will be stored, but for the number of the batch, and with the texts of their series
+    in place of its number.
 
     Raises:
-        BatchContradictsManifest: the manifest announces another number of rows, or a source that has other columns.
+        BatchUnreadable: it is no batch file of the site.
+        BatchContradictsManifest: the manifest announces another number of records, or a source that has other columns.
     """
 
     manifest: Manifest
-    rows: InitVar[pa.Table]
+    file: bytes
     partition: int
     offset: int
     facts: pa.Table = field(init=False)
 
-    def __post_init__(self, rows: pa.Table) -> None:
-        announced = self.manifest.record_count
-        if rows.num_rows != announced:
+    def __post_init__(self) -> None:
+        manifest = self.manifest
+        try:
+            events = read_events(manifest.source, manifest.site_id, self.file, _READ)
+        except OtherColumns as error:
+            raise BatchContradictsManifest(f"{manifest.path} {error}") from error
+        if len(events) != manifest.record_count:
             raise BatchContradictsManifest(
-                f"{self.manifest.path} has {rows.num_rows} records; its manifest announces {announced}"
+                f"{manifest.path} has {len(events)} records; its manifest announces {manifest.record_count}"
             )
-        wanted = {one.name: _TYPES.get(one.kind, pa.string()) for one in FIELDS[self.manifest.source]}
-        found = dict(zip(rows.schema.names, rows.schema.types, strict=True))
-        if wrong := [f"{name} ({kind})" for name, kind in wanted.items() if found.get(name) != kind]:
-            raise BatchContradictsManifest(
-                f"{self.manifest.path} lacks columns of {self.manifest.source.value}: {', '.join(wrong)}; "
-                "another version of the program wrote it"
-            )
-        object.__setattr__(self, "facts", self._hashed(rows.select(sorted(wanted))))
-
-    def _hashed(self, fields: pa.Table) -> pa.Table:
-        """The fields of events, sorted by name, and the hashes of their ids and of themselves."""
-        scope = f"{self.manifest.source}/{self.manifest.site_id}/"
-        batches = fields.to_batches()
-        keys = [pa.array(key_hashes(scope, batch.column("event_id"))) for batch in batches]
-        bodies = [pa.array(body_hashes(batch.columns)) for batch in batches]
-        facts = fields.rename_columns({"event_time": "event_time_ms"})
-        facts = facts.append_column("key_hash", pa.chunked_array(keys, pa.uint64()))
-        return facts.append_column("body_hash", pa.chunked_array(bodies, pa.uint64()))
+        if manifest.source is Source.CYCLE_COUNTS:
+            events = events.rename_columns({"variance": "quantity"})
+        object.__setattr__(self, "facts", events)
 
     def numbered(self, batch_no: int) -> pa.Table:
-        """The facts with the number of their batch, and their source."""
-        rows = self.facts.num_rows
-        source = pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), [self.manifest.source.value])
-        numbers = pa.array(np.full(rows, batch_no, np.int32))
-        return self.facts.append_column("batch_no", numbers).append_column("source", source)
+        """The facts with the number of their batch."""
+        return self.facts.append_column("batch_no", pa.array(np.full(len(self.facts), batch_no, np.int32)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +81,21 @@ class InsertResult:
 
 
 def insert(
-    connection: Connection, keys: KnownKeys, loads: Sequence[Load], *, require_known_items: bool
+    connection: Connection, keys: KnownKeys, loads: Sequence[Load], read_file: FileReader, *, require_known_items: bool
 ) -> list[InsertResult]:
-    """Insert batches, each once by its `batch_id`; results in the order of `loads`. Wants a transaction around it."""
+    """Insert batches, each once by its `batch_id`; results in the order of `loads`. Wants a transaction around it.
+
+    Raises:
+        StoreError, BatchUnreadable: an event has another body under its id, and that one's file is not
+            there, or not what it was.
+    """
     known = catalogue.known_batches(connection, [load.manifest.batch_id for load in loads])
     fresh = {load.manifest.batch_id: load for load in loads if load.manifest.batch_id not in known}
     results: dict[str, InsertResult] = {}
     if fresh:
         first_no = catalogue.next_batch_no(connection)
         numbered = dict(enumerate(fresh.values(), first_no))
-        changes = _insert_rows(connection, keys, numbered)
+        changes = _insert_rows(connection, keys, numbered, read_file)
         held = _held_by_batch(connection, first_no, require_known_items)
         for no, load in numbered.items():
             results[load.manifest.batch_id] = _result(load, changes.get(no, {}), held.get(no, 0))
@@ -128,28 +109,58 @@ def _known(load: Load) -> InsertResult:
     return InsertResult(load.manifest.batch_id, load.manifest.site_id, known=True)
 
 
-def _insert_rows(connection: Connection, keys: KnownKeys, numbered: Mapping[int, Load]) -> dict[int, dict[str, Any]]:
+def _insert_rows(
+    connection: Connection, keys: KnownKeys, numbered: Mapping[int, Load], read_file: FileReader
+) -> dict[int, dict[str, Any]]:
     """Per batch number, but for those that change nothing: facts_new, conflicts, min_event_time_ms."""
-    rows = pa.concat_tables([load.numbered(no) for no, load in numbered.items()], promote_options="default")
+    rows = _rows(connection, numbered)
     hashes = np.asarray(rows.column("key_hash"))
-    contested = _contested(hashes, keys.find(connection, hashes))
-    fresh, others = (rows.filter(~contested), rows.filter(contested)) if contested.any() else (rows, rows.slice(0, 0))
-    with registered(connection, "fresh_rows", fresh), registered(connection, "contested_rows", others):
-        for step in _INSERT:
-            step.rows(connection)
-        fact_sums.keep_up(connection)
+    fresh, contested = _split(rows, hashes, keys.find(connection, hashes))
+    files = {no: load.file for no, load in numbered.items()}
+    with registered(connection, "fresh_rows", fresh), registered(connection, "contested_rows", contested):
+        _QUERIES["insert_fresh"].rows(connection)
+        if len(contested):
+            contest.settle(connection, read_file, files)
+        else:
+            contest.none(connection)
+        fact_sums.keep_up(connection, some_lost=len(contested) > 0)
         outcomes = _QUERIES["outcomes"].table(connection).to_pylist()
     keys.add(hashes, np.asarray(rows.column("batch_no")).astype(np.int64))
     return {outcome.pop("batch_no"): outcome for outcome in outcomes}
 
 
-def _contested(hashes: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of the hashes are known, or stand there more than once; shape (n,)."""
+def _rows(connection: Connection, numbered: Mapping[int, Load]) -> pa.Table:
+    """The facts of all loads, with the numbers of their batches and series; side by side by site and source."""
+    kinds: dict[tuple[Source, str], list[pa.Table]] = {}
+    for no, load in numbered.items():
+        kinds.setdefault((load.manifest.source, load.manifest.site_id), []).append(load.numbered(no))
+    tables = [pa.concat_tables(parts) for parts in kinds.values()]
+    told = [series.tell_apart(*kind, table) for kind, table in zip(kinds, tables, strict=True)]
+    numbers = series.number(connection, [distinct for distinct, _ in told])
+    numbered_tables = [
+        table.drop_columns([name for name in series.TEXTS if name in table.column_names]).append_column(
+            "series_no", pa.array(nos[places])
+        )
+        for table, (_, places), nos in zip(tables, told, numbers, strict=True)
+    ]
+    return pa.concat_tables(numbered_tables, promote_options="default")
+
+
+def _split(rows: pa.Table, hashes: Hashes, known: Hashes) -> tuple[pa.Table, pa.Table]:
+    """Rows whose ids nothing else has, and those that must be compared; a body that stands there twice comes once."""
     ascending = np.sort(hashes)
-    repeated = ascending[1:][ascending[1:] == ascending[:-1]]
-    if not len(known) and not len(repeated):
-        return np.zeros(len(hashes), np.bool_)
-    return np.isin(hashes, np.concatenate((known, repeated)))
+    suspect = np.isin(hashes, np.concatenate((known, ascending[1:][ascending[1:] == ascending[:-1]])))
+    if not suspect.any():
+        return rows, rows.slice(0, 0)
+    at = np.flatnonzero(suspect)
+    bodies_of = np.asarray(rows.column("body_hash"))
+    _, first = np.unique(np.stack((hashes[at], bodies_of[at])), axis=1, return_index=True)
+    at = at[np.sort(first)]
+    _, places, counts = np.unique(hashes[at], return_inverse=True, return_counts=True)
+    contested = (counts[places] > 1) | np.isin(hashes[at], known)
+    fresh = ~suspect
+    fresh[at[~contested]] = True
+    return rows.filter(fresh), rows.take(at[contested])
 
 
 def _held_by_batch(connection: Connection, first_batch_no: int, require_known_items: bool) -> dict[int, int]:
@@ -169,18 +180,34 @@ def _catalogue_row(batch_no: int, load: Load, result: InsertResult) -> dict[str,
     return msgspec.to_builtins(load.manifest) | place | outcome
 
 
-def held(connection: Connection, site_id: str | None, row_limit: int | None, *, require_known_items: bool) -> pa.Table:
+def held(
+    connection: Connection,
+    site_id: str | None,
+    row_limit: int | None,
+    read_file: FileReader,
+    *,
+    require_known_items: bool,
+) -> pa.Table:
     """Held facts by site and event time: source, site_id, event_id, sku, event_time_ms, uom, quantity, reason.
 
-    `quantity` is a cycle count's variance.
+    `quantity` is a cycle count's variance. Raises what `bodies.read` does.
     """
     values = {"site_id": site_id, "row_limit": row_limit, "require_known_items": require_known_items}
-    return _QUERIES["held"].table(connection, **values)
+    rows = _QUERIES["held"].table(connection, **values)
+    events = bodies.read(connection, rows, read_file)
+    with registered(connection, "held_rows", rows), registered(connection, "bodies", events):
+        return _QUERIES["name_held"].table(connection)
 
 
-def conflicts(connection: Connection, site_id: str | None, row_limit: int | None) -> pa.Table:
-    """Bodies that do not count, and the `counted_…` one under the same id; by site, source, event id."""
-    return _QUERIES["conflicts"].table(connection, site_id=site_id, row_limit=row_limit)
+def conflicts(connection: Connection, site_id: str | None, row_limit: int | None, read_file: FileReader) -> pa.Table:
+    """Bodies that do not count, and the `counted_…` one under the same id; by site, source, event id.
+
+    Raises what `bodies.read` does, though files are hardly ever needed: only where hashes of ids are equal by chance.
+    """
+    values = {"site_id": site_id, "row_limit": row_limit}
+    events = bodies.read(connection, _QUERIES["ambiguous"].table(connection, **values), read_file)
+    with registered(connection, "bodies", events):
+        return _QUERIES["conflicts"].table(connection, **values)
 
 
 def statistics(connection: Connection, *, require_known_items: bool) -> pa.Table:

@@ -15,7 +15,7 @@ from batcher.workbench import Workbench
 log = structlog.get_logger(__name__)
 
 EVERY_S = 5.0
-#: Counting held facts joins all facts with their units: it may take one part in so many of the time, and only when
+#: Counting held facts, if there are any, reads all facts: it may take one part in so many of the time, and only when
 #: facts or reference data have changed.
 REST = 20
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from batcher import metrics
-from batcher.avro_reader import BatchUnreadable, read_batch
+from batcher.avro_reader import BatchUnreadable
 from batcher.facts import BatchContradictsManifest, Load
 from batcher.manifests import Announced
 from runtime.store import BatchStore, StoredFile, StoreError
@@ -25,7 +25,7 @@ def read_load(store: BatchStore, announced: Announced) -> Load:
     """
     manifest, started = announced.manifest, time.perf_counter()
     data = store.read_verified(StoredFile(manifest.path, manifest.bytes, manifest.sha256))
-    load = Load(manifest, read_batch(data, manifest.site_id), announced.partition, announced.offset)
+    load = Load(manifest, data, announced.partition, announced.offset)
     metrics.READ_BYTES.inc(manifest.bytes)
     metrics.READ_SECONDS.observe(time.perf_counter() - started)
     return load

@@ -9,10 +9,12 @@ have the same hash. It is no defence against a forger: events come from one's ow
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+
+from schemas.avro_bytes import Longs, Octets
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -24,47 +26,61 @@ _WORD = 8
 _MASKS = np.array([(1 << 8 * octets) - 1 for octets in range(_WORD + 1)], np.uint64)  # of a word, the first so many
 
 
-def key_hashes(scope: str, ids: pa.Array) -> Hashes:
-    """The hashes of the ids, strings without nulls, within a scope; shape (n,)."""
-    (start,) = text_hashes(pa.array([scope]), _START)
-    return text_hashes(ids, int(start))
+class Texts(NamedTuple):
+    """UTF-8 texts by where they stand: `octets[starts[i]:ends[i]]`. At least seven more octets come behind them."""
+
+    octets: Octets
+    starts: Longs
+    ends: Longs
+
+    @classmethod
+    def of(cls, text: str) -> "Texts":
+        """A single one."""
+        encoded = text.encode()
+        octets = np.frombuffer(encoded + bytes(_WORD), np.uint8)
+        return cls(octets, np.zeros(1, np.int64), np.full(1, len(encoded)))
 
 
-def body_hashes(columns: Iterable[pa.Array]) -> Hashes:
-    """A hash of each row of the columns, shape (n,); their order matters, and null is a value of its own.
+class HashColumn(NamedTuple):
+    """A field of rows, and which of them have it: texts, int64, or float64 for numbers of three decimals."""
 
-    Columns are strings, int64, or float64 that stands for a number of three decimals.
+    values: Texts | npt.NDArray[Any]
+    valid: npt.NDArray[np.bool_] | None = None
+
+
+def key_hashes(scope: str, ids: Texts) -> Hashes:
+    """The hashes of the ids within a scope; shape (n,)."""
+    (start,) = _text_hashes(Texts.of(scope), _START)
+    return _text_hashes(ids, int(start))
+
+
+def body_hashes(rows: int, columns: Iterable[HashColumn]) -> Hashes:
+    """A hash of each row of the columns, shape (rows,); their order matters, and null is a value of its own.
+
+    A column with one value has it in all rows.
     """
-    hashes: Hashes | None = None
-    for column in columns:
-        words = text_hashes(column, _START) if pa.types.is_string(column.type) else _number_words(column)
-        if column.null_count:
-            words = np.where(column.is_null(), _NULL, words)
-        hashes = _stir(np.full(len(column), _START, np.uint64) if hashes is None else hashes, words)
-    return np.empty(0, np.uint64) if hashes is None else hashes
+    hashes = np.full(rows, _START, np.uint64)
+    for values, valid in columns:
+        words = _text_hashes(values, _START) if isinstance(values, Texts) else _number_words(values)
+        hashes = _stir(hashes, words if valid is None else np.where(valid, words, _NULL))
+    return hashes
 
 
-def text_hashes(texts: pa.Array, start: int) -> Hashes:
-    """The hashes of strings, shape (n,), each from the state `start`; that of a null means nothing."""
-    if not len(texts):
-        return np.empty(0, np.uint64)
-    _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    lengths = np.diff(bounds)
-    hashes = _stir(np.full(len(texts), start, np.uint64), lengths.astype(np.uint64))
-    for rows, words in _words(memoryview(data or b"")[bounds[0] : bounds[-1]], bounds[:-1] - bounds[0], lengths):
+def _text_hashes(texts: Texts, start: int) -> Hashes:
+    """The hashes of texts, shape (n,), each from the state `start`."""
+    lengths = texts.ends - texts.starts
+    hashes = _stir(np.full(len(lengths), start, np.uint64), lengths.astype(np.uint64))
+    for rows, words in _words(texts, lengths):
         hashes[rows] = _stir(hashes[rows], words)
     return hashes
 
 
-def _words(
-    data: memoryview, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> Iterator[tuple[slice | npt.NDArray[np.int64], Hashes]]:
+def _words(texts: Texts, lengths: Longs) -> Iterator[tuple[slice | Longs, Hashes]]:
     """The texts' next words of eight octets each, filled up with zeros, and the rows that have one."""
-    octets = np.frombuffer(b"".join((data, bytes(_WORD))), np.uint8)
+    octets, starts, _ = texts
     words = np.ndarray((len(octets) - _WORD + 1,), "<u8", octets, strides=(1,))  # they overlap
-    shortest, longest = int(lengths.min()), int(lengths.max())
-    rows: slice | npt.NDArray[np.int64] = slice(None)
+    shortest, longest = (int(lengths.min()), int(lengths.max())) if len(lengths) else (0, 0)
+    rows: slice | Longs = slice(None)
     for begin in range(0, longest, _WORD):
         if shortest <= begin:
             rows = np.flatnonzero(lengths > begin)
@@ -74,8 +90,7 @@ def _words(
         yield rows, found
 
 
-def _number_words(column: pa.Array) -> Hashes:
-    numbers = np.asarray(column.fill_null(0) if column.null_count else column)
+def _number_words(numbers: npt.NDArray[Any]) -> Hashes:
     if numbers.dtype == np.float64:
         with np.errstate(invalid="ignore"):  # what is no number is refused when it is stored
             numbers = np.rint(numbers * 1000).astype(np.int64)

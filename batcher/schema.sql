@@ -1,7 +1,7 @@
 -- What a batch worker knows. Times are UTC milliseconds; intervals are half-open.
 -- A step is never changed once it is released: a new one is added, and older files catch up when they are opened.
 
--- name: step_3
+-- name: step_4
 CREATE TYPE source AS ENUM ('orders', 'returns', 'cycle-counts');
 
 CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
@@ -29,21 +29,27 @@ CREATE TABLE batches (
     facts_new BIGINT NOT NULL, duplicates BIGINT NOT NULL, conflicts BIGINT NOT NULL
 );
 
+-- What facts have in common, told once: they name their series by its number. The upper half of a number is that of the
+-- site and source, so that those of one site and source are neighbours. `first_ms` is the event time of the earliest fact,
+-- held or not, for which facts are held is up to the reference data of the moment; null if none counts any more.
+CREATE TABLE series (
+    series_no BIGINT NOT NULL, site_id VARCHAR NOT NULL, source source NOT NULL,
+    sku VARCHAR NOT NULL, uom VARCHAR NOT NULL, channel VARCHAR, first_ms BIGINT
+);
+
 -- One row per (source, site_id, event_id). There is no index on them: it would have to fit into memory and be kept up row
--- by row. `key_hash` finds them, in the batches that `known_keys.py` names; ids of equal hashes are then compared.
--- `body_hash` is one of all fields of the event, sorted by name: both are those of `row_hash.py`.
+-- by row. `key_hash` is that of the id and finds them, in the batches that `known_keys.py` names; `body_hash` is one of all
+-- fields of the event, sorted by name: both are those of `row_hash.py`. Facts are numbers only: the texts that calculations
+-- need are those of the series, and what else the event said is read from the file of its batch where it matters, see
+-- `bodies.py`. The `quantity` of a cycle count is its variance.
 CREATE TABLE facts (
-    source source NOT NULL, site_id VARCHAR NOT NULL,
-    event_id VARCHAR NOT NULL USING COMPRESSION zstd, -- rarely read, and written at half the cost of the default
-    sku VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL, uom VARCHAR NOT NULL,
-    quantity DECIMAL(18, 3), variance DECIMAL(18, 3), book_quantity DECIMAL(18, 3),
-    order_id VARCHAR USING COMPRESSION zstd, line BIGINT, channel VARCHAR, promo_id VARCHAR, return_id VARCHAR, reason VARCHAR,
-    count_id VARCHAR, location_id VARCHAR,
+    series_no BIGINT NOT NULL, event_time_ms BIGINT NOT NULL,
+    quantity DECIMAL(18, 3) NOT NULL, book_quantity DECIMAL(18, 3),
     batch_no INTEGER NOT NULL, key_hash UBIGINT NOT NULL, body_hash UBIGINT NOT NULL
 );
 
 -- Bodies that lost to another one under the same id; like facts, and each body once.
-CREATE TABLE conflicts AS FROM facts LIMIT 0;
+CREATE TABLE conflicts AS SELECT *, ''::VARCHAR AS event_id FROM facts LIMIT 0;
 
 -- Reference data, under the keys of its topic. A null site or SKU means all, a null `valid_from_ms` always.
 CREATE TABLE items (
@@ -121,11 +127,6 @@ CREATE TABLE outbox (
 CREATE TABLE fact_days (
     site_id VARCHAR NOT NULL, source source NOT NULL, day INTEGER NOT NULL, -- UTC day of event time, from 1970-01-01
     facts BIGINT NOT NULL, body_hashes HUGEINT NOT NULL
-);
-
--- The earliest fact of each unit of a SKU, held or not: which facts are held is up to the reference data of the moment.
-CREATE TABLE first_facts (
-    site_id VARCHAR NOT NULL, sku VARCHAR NOT NULL, uom VARCHAR NOT NULL, event_time_ms BIGINT NOT NULL
 );
 
 -- What became of a site's nights, each named by the local day on which its off-peak window begins. Lost with the file:

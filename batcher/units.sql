@@ -39,19 +39,25 @@ CREATE OR REPLACE MACRO in_base_units(quantity, base_units) AS CASE
     END AS DECIMAL(18, 3))
 END;
 
--- name: define_converted
--- The rows of a table of facts with the `base_units` of their unit when they happened: null is held.
-CREATE OR REPLACE MACRO converted(of_table, require_known_items) AS TABLE
+-- name: define_series_spans
+-- During `[valid_from_ms, valid_to_ms)` a unit of a series' facts has `base_units` base units; null is held. There is a span
+-- for all time.
+CREATE OR REPLACE MACRO series_spans(require_known_items) AS TABLE
+SELECT series.*, base_units, valid_from_ms, valid_to_ms FROM series JOIN unit_spans USING (sku, uom)
+UNION ALL BY NAME
 SELECT
-    told.*,
-    CASE
-        WHEN unit_spans.sku IS NOT NULL THEN unit_spans.base_units
-        WHEN told.uom = 'EA' AND NOT require_known_items THEN 1
-    END AS base_units
-FROM query_table(of_table) AS told
-LEFT JOIN unit_spans
-    ON told.sku = unit_spans.sku AND told.uom = unit_spans.uom
-    AND told.event_time_ms >= unit_spans.valid_from_ms AND told.event_time_ms < unit_spans.valid_to_ms;
+    series.*,
+    CASE WHEN uom = 'EA' AND NOT require_known_items THEN 1 END::DECIMAL(12, 6) AS base_units,
+    -9223372036854775808 AS valid_from_ms, coalesce(known_from_ms, 9223372036854775807) AS valid_to_ms
+FROM series LEFT JOIN (
+    SELECT sku, uom, min(valid_from_ms) AS known_from_ms FROM unit_spans GROUP BY sku, uom
+) USING (sku, uom)
+WHERE known_from_ms IS DISTINCT FROM -9223372036854775808;
 
 -- name: define_converted_facts
-CREATE OR REPLACE MACRO converted_facts(require_known_items) AS TABLE FROM converted('facts', require_known_items);
+-- Facts with the texts of their series, and the `base_units` of their unit when they happened: null is held.
+CREATE OR REPLACE MACRO converted_facts(require_known_items) AS TABLE
+SELECT spans.* EXCLUDE (first_ms, valid_from_ms, valid_to_ms), facts.* EXCLUDE series_no
+FROM facts JOIN series_spans(require_known_items) AS spans
+    ON facts.series_no = spans.series_no
+    AND facts.event_time_ms >= spans.valid_from_ms AND facts.event_time_ms < spans.valid_to_ms;

@@ -56,7 +56,8 @@ class Calculator:
 
     def prepare(self, connection: Connection, run: Run) -> dict[str, Any]:
         """Make the tables that the queries about a run's facts read; the queries' parameters."""
-        demand.weigh(connection, run.site_id, run.start_ms, run.as_of_ms, self._windows.zones.zone_of(run.site_id))
+        zone, require_known = self._windows.zones.zone_of(run.site_id), self._rules.require_known_items
+        demand.weigh(connection, run.site_id, run.start_ms, run.as_of_ms, zone, require_known_items=require_known)
         return self._values(run)
 
     def identify(self, connection: Connection, run: Run) -> str:
@@ -66,9 +67,10 @@ class Calculator:
     def _insert_results(self, connection: Connection, run: Run) -> int:
         """How many they are."""
         values = self.prepare(connection, run)
-        blocks = range(1, HORIZONS[run.horizon].blocks + 1)
-        counts = (_QUERIES["block_lines"].filled(block=str(block)).sql for block in blocks)
-        query = _QUERIES["calculate"].filled(block_lines=", ".join(counts))
+        ((first_orders, last_orders),) = _QUERIES["order_numbers"].rows(connection)
+        values |= {"first_orders": first_orders, "last_orders": last_orders}
+        passed = [_QUERIES["passed_bound"].filled(number=str(n + 1)).sql for n in range(HORIZONS[run.horizon].blocks)]
+        query = _QUERIES["calculate"].filled(block=f"({' + '.join(passed)})")
         return query.value(connection, **values)
 
     def _plan(

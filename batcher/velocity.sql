@@ -2,30 +2,48 @@
 
 -- name: calculate
 INSERT INTO results BY NAME
-WITH lines AS NOT MATERIALIZED (
-    SELECT sku, event_time_ms, in_base_units(quantity, base_units) AS units, normalized_line
-    FROM weighed_facts($require_known_items)
-    WHERE source = 'orders' AND site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
+-- Facts of even series are summed up before anything is looked up; only those of others are joined with what they count.
+WITH even_sums AS (
+    SELECT series_no, {{block}} AS block, count(*) AS lines, sum(quantity) AS quantity
+    FROM facts ANTI JOIN (SELECT series_no FROM line_spans WHERE source = 'orders' AND NOT is_even) USING (series_no)
+    WHERE series_no BETWEEN $first_orders AND $last_orders AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
+    GROUP BY ALL
+),
+uneven_lines AS NOT MATERIALIZED (
+    SELECT sku_no, {{block}} AS block, in_base_units(quantity, base_units) AS units, normalized_line
+    FROM weighed_facts
+    WHERE source = 'orders' AND NOT is_even AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
         AND base_units IS NOT NULL
 ),
--- Orders by themselves, for most facts are: one group per SKU, with its lines in each block.
+lines AS (
+    SELECT
+        sku_no, block, lines, quantity * base_units::DECIMAL(6, 0) AS units, lines * normalized_line AS normalized_lines
+    FROM even_sums JOIN line_spans USING (series_no) WHERE base_units IS NOT NULL
+    UNION ALL
+    SELECT sku_no, block, count(*), sum(units), sum(normalized_line) FROM uneven_lines GROUP BY ALL
+),
+ordered_by_block AS (
+    SELECT
+        sku_no, block, sum(lines)::BIGINT AS lines, sum(units) AS units, sum(normalized_lines) AS normalized_lines
+    FROM lines GROUP BY ALL
+),
 ordered AS (
     SELECT
-        sku, count(*) AS order_lines, sum(units) AS units_ordered, sum(normalized_line) AS normalized_lines,
-        [{{block_lines}}] AS block_lines, min(event_time_ms) AS first_seen_ms
-    FROM lines GROUP BY sku
+        sku_no, sum(lines)::BIGINT AS order_lines, sum(units) AS units_ordered,
+        sum(normalized_lines) AS normalized_lines,
+        sum(lines) FILTER (block > 0) AS block_lines, sum(lines::HUGEINT * lines) FILTER (block > 0) AS block_lines_squared
+    FROM ordered_by_block GROUP BY sku_no
 ),
 counted AS NOT MATERIALIZED (
     SELECT
-        sku, source, event_time_ms, in_base_units(coalesce(quantity, variance), base_units) AS units,
-        in_base_units(book_quantity, base_units) AS book_units, abs(variance) AS deviation, book_quantity
-    FROM converted_facts($require_known_items)
-    WHERE source <> 'orders' AND site_id = $site_id AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
-        AND base_units IS NOT NULL
+        sku_no, source, in_base_units(quantity, base_units) AS units,
+        in_base_units(book_quantity, base_units) AS book_units, abs(quantity) AS deviation, book_quantity
+    FROM weighed_facts
+    WHERE source <> 'orders' AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
 ),
 others AS (
     SELECT
-        sku,
+        sku_no,
         sum(units) FILTER (source = 'returns') AS units_returned,
         sum(units) FILTER (source = 'cycle-counts') AS variance_units,
         -- Of counts: nothing else has a book quantity.
@@ -33,26 +51,26 @@ others AS (
         count(book_quantity) AS booked_counts,
         count(*) FILTER (deviation <= book_quantity * $count_tolerance_a::DECIMAL(10, 9)) AS accurate_a,
         count(*) FILTER (deviation <= book_quantity * $count_tolerance_b::DECIMAL(10, 9)) AS accurate_b,
-        count(*) FILTER (deviation <= book_quantity * $count_tolerance_c::DECIMAL(10, 9)) AS accurate_c,
-        min(event_time_ms) AS first_seen_ms
-    FROM counted GROUP BY sku
+        count(*) FILTER (deviation <= book_quantity * $count_tolerance_c::DECIMAL(10, 9)) AS accurate_c
+    FROM counted GROUP BY sku_no
 ),
--- The first facts of units, and those that were held then though the unit became valid before the horizon. Where there
--- are none of the latter, which is nearly always, the facts before the horizon are not read.
+-- Of a series the first fact that is not held. That is its first one, unless that one is held though the unit became valid
+-- afterwards: only then, which is rare, its facts are read from the first one on.
 firsts AS MATERIALIZED (
-    FROM converted('first_facts', $require_known_items) WHERE site_id = $site_id AND event_time_ms < $start_ms
+    SELECT series_no, sku, uom, first_ms, base_units FROM series_spans($require_known_items)
+    WHERE site_id = $site_id AND first_ms < $as_of_ms AND first_ms >= valid_from_ms AND first_ms < valid_to_ms
 ),
 valid_later AS (
-    SELECT sku, uom FROM firsts SEMI JOIN unit_spans
-    ON firsts.base_units IS NULL AND unit_spans.base_units IS NOT NULL AND unit_spans.valid_from_ms < $start_ms
+    SELECT series_no FROM firsts SEMI JOIN unit_spans
+    ON firsts.base_units IS NULL AND unit_spans.base_units IS NOT NULL AND unit_spans.valid_from_ms < $as_of_ms
         AND firsts.sku = unit_spans.sku AND firsts.uom = unit_spans.uom
 ),
-seen_before AS (
-    SELECT sku, min(event_time_ms) AS before_ms FROM (
-        SELECT sku, event_time_ms FROM firsts WHERE base_units IS NOT NULL
+seen AS (
+    SELECT sku, min(event_time_ms) AS first_seen_ms FROM (
+        SELECT sku, first_ms AS event_time_ms FROM firsts WHERE base_units IS NOT NULL
         UNION ALL
-        SELECT sku, event_time_ms FROM converted_facts($require_known_items) SEMI JOIN valid_later USING (sku, uom)
-        WHERE site_id = $site_id AND event_time_ms < $start_ms AND base_units IS NOT NULL
+        SELECT sku, event_time_ms FROM converted_facts($require_known_items) SEMI JOIN valid_later USING (series_no)
+        WHERE event_time_ms < $as_of_ms AND base_units IS NOT NULL
     ) GROUP BY sku
 ),
 -- The sum of the season's indexes on the days ahead, of the SKUs that have a season then.
@@ -66,16 +84,14 @@ seasons_ahead AS (
 ),
 totals AS (
     SELECT
-        sku, least(ordered.first_seen_ms, others.first_seen_ms) AS first_seen_ms, -- of a null and a number, the number
-        coalesce(order_lines, 0) AS order_lines,
+        sku, coalesce(order_lines, 0) AS order_lines,
         coalesce(units_ordered, 0) AS units_ordered, coalesce(units_returned, 0) AS units_returned,
         coalesce(units_ordered, 0) - coalesce(units_returned, 0) AS net_units,
         coalesce(normalized_lines, 0) AS normalized_lines,
         coalesce(variance_units, 0) AS variance_units, deviation, book_units,
         booked_counts, accurate_a, accurate_b, accurate_c,
-        nullif(list_sum(block_lines), 0) AS block_lines,
-        list_sum(list_transform(block_lines, lambda lines: lines::HUGEINT * lines)) AS block_lines_squared
-    FROM ordered FULL JOIN others USING (sku)
+        block_lines, block_lines_squared
+    FROM ordered FULL JOIN others USING (sku_no) JOIN (SELECT DISTINCT sku_no, sku FROM line_spans) USING (sku_no)
 ),
 -- Normalised lines times the mean season index of the days ahead, rounded to 9 decimals.
 projected AS (
@@ -145,14 +161,17 @@ SELECT
     CASE WHEN demand_cv <= $xyz_x THEN 'X' WHEN demand_cv <= $xyz_y THEN 'Y' ELSE 'Z' END AS xyz_class,
     variance_units,
     CASE WHEN book_units > 0 THEN greatest(0, 1 - deviation::DOUBLE / book_units::DOUBLE) END AS inventory_accuracy,
-    least(first_seen_ms, before_ms) AS first_seen_ms,
-    $as_of_ms - least(first_seen_ms, before_ms) < $provisional_ms AS provisional,
+    first_seen_ms, $as_of_ms - first_seen_ms < $provisional_ms AS provisional,
     $coverage::DOUBLE AS coverage, $run_id AS run_id, forward_lines, stable_class,
     CASE abc_class WHEN 'A' THEN accurate_a WHEN 'B' THEN accurate_b ELSE accurate_c END
         / nullif(booked_counts, 0)::DOUBLE AS count_accuracy,
     CASE WHEN stable_class = abc_class THEN 0 ELSE pending END AS pending_runs
-FROM settled LEFT JOIN seen_before USING (sku) ORDER BY sku;
+FROM settled JOIN seen USING (sku) ORDER BY sku;
 
--- name: block_lines
--- One of the blocks, by its number from 1 on.
-count(*) FILTER (event_time_ms >= $block_bounds_ms[{{block}}] AND event_time_ms < $block_bounds_ms[{{block}} + 1])
+-- name: passed_bound
+-- The sum of them for all bounds but the last is the number of an event time's block, 0 before the first one.
+(event_time_ms >= $block_bounds_ms[{{number}}])::UTINYINT
+
+-- name: order_numbers
+-- The first and the last number of the site's series of orders: no others lie between them.
+SELECT coalesce(min(series_no), 0), coalesce(max(series_no), 0) FROM line_spans WHERE source = 'orders';

@@ -153,7 +153,7 @@ async def _work(settings: Settings, health: Health, apis: Apis, address: str) ->
     if not file.exists():
         log.info("there is no database yet: it is built from the batches topic and the store", file=str(file))
     tracing = open_tracing(settings.traces, "batch", settings.worker_id)
-    opened = await asyncio.to_thread(Database.open, file, settings, windows)
+    opened = await asyncio.to_thread(Database.open, file, settings, windows, store.read_verified)
     database = AsyncDatabase(opened, settings.api.max_computations)
     try:
         traces = SiteTraces(tracing)

@@ -15,6 +15,7 @@ from batcher.async_database import AsyncDatabase
 from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.sites import Site
+from benchmarks.made_facts import sum_up
 from benchmarks.verify import WrongOutput
 from runtime.health import serve_http
 from runtime.settings import Settings
@@ -32,9 +33,9 @@ CONCURRENCY = 12
 #: SKU i has 1 + i % 3 orders within the horizon.
 _FACTS = """
 INSERT INTO facts BY NAME SELECT
-    'orders'::source AS source, $site AS site_id, format('E-{:08d}', i) AS event_id, 1 AS batch_no,
-    format('SKU-{:07d}', i // 3) AS sku, $as_of_ms - 3_600_000 - i * 1_000 AS event_time_ms, 'EA' AS uom,
-    (1 + i % 12)::DECIMAL(18, 3) / 8 AS quantity, hash(i) AS key_hash, hash(i + 1_000_000_000) AS body_hash
+    (1::BIGINT << 32) + i // 3 AS series_no, $as_of_ms - 3_600_000 - i * 1_000 AS event_time_ms,
+    (1 + i % 12)::DECIMAL(18, 3) / 8 AS quantity, 1 AS batch_no, hash(i) AS key_hash,
+    hash(i + 1_000_000_000) AS body_hash
 FROM range(3 * $known) t(i) WHERE i % 3 <= i // 3 % 3
 """
 
@@ -79,7 +80,8 @@ async def _answer_until_closed(file: Path, pipe: Connection) -> None:
     windows = site_windows(settings)
     Database.open(file, settings, windows).close()
     with duckdb.connect(file) as connection:
-        connection.execute(_FACTS, {"site": SITE, "as_of_ms": AS_OF_MS, "known": KNOWN})
+        connection.execute(_FACTS, {"as_of_ms": AS_OF_MS, "known": KNOWN})
+        sum_up(connection, SITE, digits=7)
     opened = Database.open(file, settings, windows)
     opened.calculate(SITE, AS_OF_MS, trigger="bench", now_ms=AS_OF_MS, newest=False)
     database = AsyncDatabase(opened, settings.api.max_computations)

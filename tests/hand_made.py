@@ -1,6 +1,7 @@
 """Batches made by hand: a few events with a few words each, for tests that know the answer."""
 
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -9,21 +10,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import fastavro
 
+from batcher.bodies import FileReader
 from batcher.database import Database
 from runtime.settings import BatchSettings, Settings, VelocitySettings
-from schemas.codecs import schema_fingerprint
+from schemas.codecs import parsed_schema, schema_fingerprint
 from schemas.instants import parse_rfc3339
 from schemas.records import BatchKind, ClosedBy, Manifest, Window
-from schemas.sources import BATCH_SCHEMAS, FIELDS, FieldKind, Source
+from schemas.sources import BATCH_SCHEMAS, Source
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
 
 SITE = "S1"
-_ARROW = {FieldKind.TIME: pa.int64(), FieldKind.INTEGER: pa.int64(), FieldKind.DECIMAL: pa.float64()}
+_files: dict[str, bytes] = {}  # of all batches made by hand, by path
 _serial = itertools.count(1)
 
 Event = dict[str, Any]
+Schema = dict[str, Any]
 
 
 def order(event_id: str, at: str, **fields: Any) -> Event:
@@ -50,16 +53,18 @@ def _event(event_id: str, at: str, fields: Mapping[str, Any]) -> Event:
     return {**common, **fields}
 
 
-def rows_of(source: Source, events: Iterable[Event]) -> pa.Table:
-    """Events as the rows of a batch."""
-    schema = pa.schema([(field.name, _ARROW.get(field.kind, pa.string())) for field in FIELDS[source]])
-    return pa.Table.from_pylist(list(events), schema)
+def avro_file(source: Source, events: Iterable[Event], schema: Schema | None = None) -> bytes:
+    """Events as the file of a batch, as another program writes it; of the source's schema if no other is given."""
+    file, places = io.BytesIO(), {"source_partition": 0, "source_offset": 0, "window_start": 0}
+    records = [event | places for event in events]
+    fastavro.writer(file, schema or parsed_schema(BATCH_SCHEMAS[source]), records, codec="deflate")
+    return file.getvalue()
 
 
-def batch(source: Source, *events: Event, batch_id: str | None = None) -> tuple[Manifest, pa.Table]:
-    """A batch of events of one site, under a new id if none is given: its manifest and its rows."""
-    rows, number = rows_of(source, events), next(_serial)
-    times = rows.column("event_time").to_pylist()
+def batch(source: Source, *events: Event, batch_id: str | None = None) -> tuple[Manifest, bytes]:
+    """A batch of events of one site, under a new id if none is given: its manifest and its file."""
+    file, number = avro_file(source, events), next(_serial)
+    times = [event["event_time"] for event in events]
     manifest = Manifest(
         batch_id=batch_id or f"batch-{number}",
         source=source,
@@ -84,7 +89,8 @@ def batch(source: Source, *events: Event, batch_id: str | None = None) -> tuple[
         settings_hash="0" * 16,
         pipeline_version="0",
     )
-    return manifest, rows
+    _files[manifest.path] = file
+    return manifest, file
 
 
 def body_sha256(event: Event) -> str:
@@ -107,12 +113,16 @@ def open_database(
     zone: str = "UTC",
     key_table_bytes: int = 1 << 20,
     kept_instants: int = 100,
+    read_file: FileReader = lambda stored: _files[stored.path],
     **rules: Any,
 ) -> Database:
-    """A database, in memory if no path is given; `zone` is that of all sites, `rules` are velocity settings."""
+    """A database, in memory if no path is given; `zone` is that of all sites, `rules` are velocity settings.
+
+    The files of batches that were made by hand are there, unless others are read.
+    """
     limits = BatchSettings(
         threads=2, memory_limit="512MB", key_table_bytes=key_table_bytes, kept_instants=kept_instants
     )
     settings = Settings(velocity=VelocitySettings(**rules), batch=limits)
     windows = SiteWindows(WindowSpec.parse(spec), SiteZones({}, zone))
-    return Database.open(path or Path(":memory:"), settings, windows)
+    return Database.open(path or Path(":memory:"), settings, windows, read_file)

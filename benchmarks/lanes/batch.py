@@ -84,7 +84,7 @@ def _check(file: Path, feed: BenchFeed) -> None:
         WrongOutput
     """
     with duckdb.connect(file, read_only=True) as connection:
-        found = connection.execute("SELECT count(*), count(DISTINCT event_id), sum(quantity) FROM facts").fetchone()
+        found = connection.execute("SELECT count(*), count(DISTINCT key_hash), sum(quantity) FROM facts").fetchone()
     units = Decimal(sum(int(quantities.sum()) for quantities in feed.quantities())) / 1000
     if found != (feed.events, feed.events, units):
         raise WrongOutput(f"facts, ids and units are {found}, not {(feed.events, feed.events, units)}")

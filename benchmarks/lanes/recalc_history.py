@@ -48,7 +48,9 @@ def _calculate(database: Database, as_of_ms: int) -> Measurement:
 
 def _in_horizon(connection: Connection, as_of_ms: int) -> tuple[int, int]:
     """Facts and SKUs of the thirty days before an instant."""
-    question = "SELECT count(*), count(DISTINCT sku) FROM facts WHERE event_time_ms >= $start AND event_time_ms < $end"
+    question = """
+    SELECT count(*), count(DISTINCT sku) FROM told_facts WHERE event_time_ms >= $start AND event_time_ms < $end
+    """
     start_ms = as_of_ms - HORIZON_DAYS * 24 * HOUR_MS
     ((facts, skus),) = connection.execute(question, {"start": start_ms, "end": as_of_ms}).fetchall()
     return facts, skus

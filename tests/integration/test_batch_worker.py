@@ -195,6 +195,10 @@ def test_reference_data_releases_held_facts(world: BatchWorld, port: Callable[[]
     assert until(lambda: worker.compute("SKU-0")[0] == 200), worker.worker.text
     assert worker.compute("SKU-0")[1]["results"][0]["units_ordered"] == 1.0
     assert worker.ask("/api/v1/facts/held")[1]["columns"]["event_id"] == ["boxed"]
+    [(path, _)] = world.store.list()
+    (file := world.world.directory / "store" / path).rename(aside := file.with_suffix(".aside"))
+    assert path in worker.ask("/api/v1/facts/held")[1]["not_ready"][LEFT], "ids of held facts are in their files"
+    aside.rename(file)
 
     producer = Producer({"bootstrap.servers": world.world.bootstrap})
     for unit, size in (("EA", 1), ("BX", 12)):

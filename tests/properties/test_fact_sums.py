@@ -22,9 +22,10 @@ ITEMS = (
 )
 DEFINED_DAYS = """
 SELECT source::VARCHAR, count(*), sum(body_hash)::VARCHAR
-FROM facts WHERE site_id = $site_id AND event_time_ms < $as_of_ms GROUP BY source ORDER BY source::VARCHAR
+FROM told_facts WHERE site_id = $site_id AND event_time_ms < $as_of_ms GROUP BY source ORDER BY source::VARCHAR
 """
-DEFINED_FIRSTS = "SELECT site_id, sku, uom, min(event_time_ms) FROM facts GROUP BY ALL ORDER BY ALL"
+DEFINED_FIRSTS = "SELECT series_no, min(event_time_ms) FROM facts GROUP BY ALL ORDER BY ALL"
+KEPT_FIRSTS = "SELECT series_no, first_ms FROM series WHERE first_ms IS NOT NULL ORDER BY ALL"
 DEFINED_FIRST_SEEN = """
 SELECT sku, rfc3339(min(event_time_ms)) FROM converted_facts($require_known_items)
 WHERE site_id = 'S1' AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
@@ -50,7 +51,7 @@ def check_dataset(database: Database, as_of_ms: int) -> None:
             values = {"site_id": site_id, "as_of_ms": as_of_ms}
             defined = connection.execute(DEFINED_DAYS, values).fetchall()
             assert fact_sums.dataset(connection, site_id, as_of_ms) == defined
-        kept = connection.execute("FROM first_facts ORDER BY ALL").fetchall()
+        kept = connection.execute(KEPT_FIRSTS).fetchall()
         assert kept == connection.execute(DEFINED_FIRSTS).fetchall()
         assert connection.execute("SELECT count(*) FROM fact_days WHERE facts <= 0").fetchall() == [(0,)]
 

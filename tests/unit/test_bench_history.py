@@ -14,7 +14,7 @@ from runtime.store_local import LocalStore
 DAYS, FACTS_PER_DAY, SKUS = 3, 10_000, 500
 DAY_MS = 86_400_000
 _SUMMARY = """
-SELECT count(*), count(DISTINCT event_id), count(DISTINCT sku), min(event_time_ms), max(event_time_ms) FROM facts
+SELECT count(*), count(DISTINCT key_hash), count(DISTINCT sku), min(event_time_ms), max(event_time_ms) FROM told_facts
 """
 
 

@@ -69,8 +69,8 @@ def fill(database: Database) -> None:
 
 
 def insert(database: Database, batch_id: str, kind: BatchKind, source: Source, events: list[dict[str, Any]]) -> None:
-    manifest, rows = batch(source, *events, batch_id=batch_id)
-    database.insert_batch(structs.replace(manifest, kind=kind), rows, partition=0, offset=0)
+    manifest, file = batch(source, *events, batch_id=batch_id)
+    database.insert_batch(structs.replace(manifest, kind=kind), file, partition=0, offset=0)
 
 
 def explained(database: Database, sku: str, as_of_ms: int = AS_OF) -> dict[str, Any]:

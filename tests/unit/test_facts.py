@@ -4,12 +4,13 @@ from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import pytest
-from hand_made import Event, batch, body_sha256, counted, open_database, order, returned
+from hand_made import Event, avro_file, batch, body_sha256, counted, open_database, order, returned
 
 from batcher.database import Database
 from batcher.facts import BatchContradictsManifest, InsertResult, Load
+from runtime.store import BatchMissing, StoredFile
 from schemas.instants import parse_rfc3339
 from schemas.sources import Source
 
@@ -167,18 +168,39 @@ def test_what_became_of_records_is_told_per_batch_and_adds_up() -> None:
 
 def test_a_batch_with_another_number_of_records_than_announced_is_refused() -> None:
     """And leaves nothing behind."""
-    manifest, rows = batch(Source.ORDERS, order("E1", T), order("E2", T))
+    manifest, _ = batch(Source.ORDERS, order("E1", T), order("E2", T))
     database = open_database()
     with pytest.raises(BatchContradictsManifest, match="has 1 records; its manifest announces 2"):
-        database.insert_batch(manifest, rows.slice(1), partition=0, offset=0)
+        database.insert_batch(manifest, avro_file(Source.ORDERS, [order("E1", T)]), partition=0, offset=0)
     assert not database.known_batch(manifest.batch_id)
 
 
 def test_equal_hashes_of_ids_do_not_make_equal_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a hash that is the same for all ids, everything is found out just the same."""
-    monkeypatch.setattr("batcher.facts.key_hashes", lambda _, ids: pa.array([5] * len(ids), pa.uint64()))
+    monkeypatch.setattr("batcher.batch_events.key_hashes", lambda _, ids: np.full(len(ids.starts), 5, np.uint64))
     database = open_database()
     assert outcome(insert(database, Source.ORDERS, order("E1", T), order("E2", T), order("E1", T))) == (2, 1, 0)
     assert outcome(insert(database, Source.ORDERS, order("E2", T), order("E1", T, quantity=3.0))) == (0, 1, 1)
     assert outcome(insert(database, Source.RETURNS, returned("E1", T))) == (1, 0, 0)
     assert fact_count(database) == 3
+
+
+def test_without_the_file_of_a_rival_nothing_is_decided() -> None:
+    """The batch waits, whoever brought the other body and however long ago; once the file is back, it is inserted."""
+    files: dict[str, bytes] = {}
+
+    def read(stored: StoredFile) -> bytes:
+        if stored.path not in files:
+            raise BatchMissing(f"there is no {stored.path}")
+        return files[stored.path]
+
+    database = open_database(read_file=read)
+    (first, file), later = batch(Source.ORDERS, order("E1", T)), batch(Source.ORDERS, order("E1", T, quantity=2.0))
+    assert outcome(database.insert_batch(first, file, partition=0, offset=0)) == (1, 0, 0)
+    again = batch(Source.ORDERS, order("E1", T), order("E2", T))
+    assert outcome(database.insert_batch(*again, partition=0, offset=1)) == (1, 1, 0), "the same body needs no file"
+    with pytest.raises(BatchMissing, match=first.path):
+        database.insert_batch(*later, partition=0, offset=2)
+    assert (fact_count(database), database.known_batch(later[0].batch_id)) == (2, False)
+    files[first.path] = file
+    assert outcome(database.insert_batch(*later, partition=0, offset=2)) == (0, 0, 1)

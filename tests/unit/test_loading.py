@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hand_made import batch, order
+from hand_made import Event, avro_file, batch, order
 from msgspec import structs
 
 from batcher import loading
@@ -21,6 +21,7 @@ from batcher.partition import OwnedPartition, Parcel
 from batcher.regulation import Bounds, Regulator
 from batcher.traces import SiteTraces
 from runtime.health import Health
+from schemas.codecs import avro_schema
 from schemas.sources import Source
 
 T = "2011-05-01T10:00:00Z"
@@ -87,13 +88,19 @@ async def test_whatever_is_wrong_with_a_batch_it_holds_its_site_alone(
 
 
 def test_a_file_of_another_schema_is_refused_by_its_columns() -> None:
-    """Named, so that a person sees which version is missing."""
-    manifest, rows = batch(Source.ORDERS, order("E", T))
-    Load(manifest, rows.append_column("new", pa.array(["x"])), 0, 0)
+    """Named, so that a person sees which version is missing. A field more does no harm."""
+    event = order("E", T)
+    manifest, file = batch(Source.ORDERS, event)
+    schema = avro_schema("order_batch")
+
+    def load(event: Event, fields: list[Any]) -> Load:
+        return Load(manifest, avro_file(Source.ORDERS, [event], schema | {"fields": fields}), 0, 0)
+
+    load(event | {"new": "x"}, [*schema["fields"], {"name": "new", "type": "string"}])
     with pytest.raises(BatchContradictsManifest, match=r"lacks columns of orders: channel \(string\)"):
-        Load(manifest, rows.drop_columns(["channel"]), 0, 0)
-    line = rows.column_names.index("line")
+        load(event, [field for field in schema["fields"] if field["name"] != "channel"])
+    texts = [field | {"type": "string"} if field["name"] == "line" else field for field in schema["fields"]]
     with pytest.raises(BatchContradictsManifest, match=r"line \(int64\)"):
-        Load(manifest, rows.set_column(line, "line", pa.array(["1"])), 0, 0)
+        load(event | {"line": "1"}, texts)
     with pytest.raises(BatchContradictsManifest):
-        Load(structs.replace(manifest, source=Source.RETURNS), rows, 0, 0)
+        Load(structs.replace(manifest, source=Source.RETURNS), file, 0, 0)

@@ -160,8 +160,8 @@ def test_base_units_are_exact_and_rounded_half_even(
         batch(Source.RETURNS, returned("E", at, uom="CS", quantity=amount)),
         batch(Source.CYCLE_COUNTS, counted("E", at, uom="CS", variance=-amount)),
     ]
-    for manifest, rows in batches:
-        database.insert_batch(manifest, rows, partition=0, offset=0)
+    for manifest, file in batches:
+        database.insert_batch(manifest, file, partition=0, offset=0)
     database.calculate("S1", AS_OF, trigger="test", now_ms=0, newest=False)
     (row,) = database.results().to_pylist()
     assert [row["units_ordered"], row["units_returned"], row["variance_units"]] == [exact, exact, -exact]

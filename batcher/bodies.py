@@ -1,0 +1,71 @@
+"""What facts leave out: whole events, read again from the files of their batches, which are kept for good."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pyarrow as pa
+
+from batcher.avro_reader import BatchUnreadable
+from batcher.batch_events import COLUMNS, OtherColumns, read_events
+from batcher.queries import Connection, load_queries, registered
+from runtime.store import BatchMissing, StoredFile
+from schemas.sources import Source
+
+_QUERIES = load_queries("bodies")
+
+#: The bytes of a batch file, as `BatchStore.read_verified` gives them; it may raise a `StoreError`.
+FileReader = Callable[[StoredFile], bytes]
+
+
+def no_files(file: StoredFile) -> bytes:
+    """The reader of a process that has no batch store.
+
+    Raises:
+        BatchMissing: always.
+    """
+    raise BatchMissing(f"{file.path} is needed, but there is no batch store here")
+
+
+def read(
+    connection: Connection,
+    wanted: pa.Table,
+    read_file: FileReader,
+    at_hand: Mapping[int, bytes] = MappingProxyType({}),
+) -> pa.Table:
+    """Whole events: `batch_no`, and the columns of `read_events`, null where their source has no such field.
+
+    `wanted` names them by batch_no, key_hash and body_hash, once or more often, with their source and site_id; each
+    comes once. `at_hand` has the files of batches that are not in the catalogue yet, by number.
+
+    Raises:
+        StoreError, BatchUnreadable: a file is not there, or not what it was.
+    """
+    with registered(connection, "wanted_bodies", wanted):
+        return _read(connection, wanted, read_file, at_hand)
+
+
+def _read(connection: Connection, wanted: pa.Table, read_file: FileReader, at_hand: Mapping[int, bytes]) -> pa.Table:
+    found = [pa.schema([pa.field("batch_no", pa.int32()), *COLUMNS]).empty_table()]
+    for batch in wanted.group_by(["batch_no", "source", "site_id"]).aggregate([]).to_pylist():
+        number, source, site_id = batch["batch_no"], Source(batch["source"]), batch["site_id"]
+        if number in at_hand:
+            events = read_events(source, site_id, at_hand[number])
+        else:
+            events = _read_again(_place(connection, number), source, site_id, read_file)
+        numbers = pa.array(np.full(len(events), number, np.int32))
+        with registered(connection, "told_events", events.add_column(0, "batch_no", numbers)):
+            found.append(_QUERIES["pick"].table(connection))
+    return pa.concat_tables(found, promote_options="default")
+
+
+def _read_again(place: StoredFile, source: Source, site_id: str, read_file: FileReader) -> pa.Table:
+    try:
+        return read_events(source, site_id, read_file(place))
+    except (BatchUnreadable, OtherColumns) as error:
+        raise BatchUnreadable(f"{place.path}: {error}") from error
+
+
+def _place(connection: Connection, batch_no: int) -> StoredFile:
+    ((path, size, sha256),) = _QUERIES["place"].rows(connection, batch_no=batch_no)
+    return StoredFile(path, size, sha256)

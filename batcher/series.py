@@ -1,0 +1,73 @@
+"""Series: what many facts have in common, so that a fact names it by a number and has no texts of its own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from batcher.queries import Connection, load_queries, registered
+from schemas.sources import Source
+
+Numbers = npt.NDArray[np.int64]
+
+#: Fields of events that are told by their series.
+TEXTS = ("sku", "uom", "channel")
+
+_QUERIES = load_queries("series")
+_DENSE = 8  # up to so many times as many codes as there could be are marked one by one, which spares sorting them
+
+
+def tell_apart(source: Source, site_id: str, events: pa.Table) -> tuple[pa.Table, Numbers]:
+    """The series of a source's events at a site, each once, and at which place of them each event has its own.
+
+    Columns are site_id, source, sku, uom, channel. Events without channels have null.
+    """
+    columns = [_encoded(events, name) for name in TEXTS]
+    codes = np.zeros(len(events), np.int64)
+    for column in columns:
+        codes = codes * max(1, len(column.dictionary)) + np.asarray(column.indices)
+    rest, places = _distinct(codes)
+    texts: dict[str, pa.Array] = {}
+    for name, column in reversed(list(zip(TEXTS, columns, strict=True))):
+        rest, chosen = np.divmod(rest, max(1, len(column.dictionary)))
+        texts[name] = column.dictionary.take(pa.array(chosen))
+    same = {"site_id": pa.repeat(site_id, len(rest)), "source": pa.repeat(source.value, len(rest))}
+    return pa.table(same | texts), places
+
+
+def _distinct(codes: Numbers) -> tuple[Numbers, Numbers]:
+    """The distinct codes, none below 0, ascending; and at which place of them each code stands."""
+    span = int(codes.max(initial=0)) + 1
+    if span > _DENSE * len(codes):
+        return np.unique(codes, return_inverse=True)
+    there = np.zeros(span, np.bool_)
+    there[codes] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
+
+
+def _encoded(events: pa.Table, name: str) -> pa.DictionaryArray:
+    if name not in events.column_names:
+        return pa.nulls(len(events), pa.string()).dictionary_encode("encode")
+    return events.column(name).dictionary_encode("encode").combine_chunks()
+
+
+def number(connection: Connection, told: Sequence[pa.Table]) -> list[Numbers]:
+    """The numbers of series, table by table as `tell_apart` gives them; one that is new gets the next of its kind."""
+    sizes = [len(series) for series in told]
+    placed = pa.concat_tables(told).append_column("place", pa.array(np.arange(sum(sizes))))
+    numbers = np.zeros(sum(sizes), np.int64)
+    _look_up(connection, placed, numbers)
+    if not numbers.all():
+        strangers = placed.filter(numbers == 0)
+        with registered(connection, "strangers", strangers):
+            _QUERIES["add"].rows(connection)
+        _look_up(connection, strangers, numbers)
+    return np.split(numbers, np.cumsum(sizes)[:-1])
+
+
+def _look_up(connection: Connection, placed: pa.Table, numbers: Numbers) -> None:
+    """Enter the numbers of series that have one at their places."""
+    with registered(connection, "told_series", placed):
+        found = _QUERIES["numbers"].table(connection)
+    numbers[np.asarray(found.column("place"))] = np.asarray(found.column("series_no"))
