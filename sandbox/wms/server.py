@@ -24,6 +24,7 @@ SLOW_OCTET_S = 0.2
 
 _BEFORE = {  # faults that come before any effect, and their answers
     Fault.ERROR: 503,
+    Fault.UNAVAILABLE: 503,
     Fault.REFUSED: 422,
     Fault.THROTTLED: 429,
     Fault.THROTTLED_SILENTLY: 429,

@@ -218,6 +218,22 @@ async def test_chunks_are_dropped_and_delivered_in_order_once_somebody_is_back(t
         assert world.records() == []
 
 
+async def test_a_node_that_stays_away_ends_in_failed_chunks(tmp_path: Path) -> None:
+    """Probes are attempts, too: each chunk has so many, then it is recorded, and nothing is tried for ever."""
+    retry, breaker = {"transient_base": "PT0.001S", "outage": 2}, {"open": "PT0.001S", "longest_open": "PT0.002S"}
+    async with FakeWms(away=True) as wms, DeliveryWorld(tmp_path, to(wms, retry=retry, breaker=breaker)) as world:
+        publish(world.database, "r1", skus(200))
+        standing = await asyncio.wait_for(world.visit(), 30)
+        assert standing.chunks == {Progress.FAILED: 20}
+        assert not standing.is_due("r1")
+        assert max(record.retries for record in world.records()) <= 3 + 2
+        assert wms.statuses.total() <= 20 * (1 + 3 + 2)
+        wms.away = False
+        publish(world.database, "r2", skus(200))
+        await world.visit()
+        assert had(wms) == skus(200)
+
+
 async def _chunks(world: DeliveryWorld) -> dict[str, int]:
     standing = (await world.overview()).standings.get(TARGET)
     return standing.chunks if standing else {}
