@@ -42,6 +42,11 @@ INSERT INTO {{table}} ({", ".join(_NAMES)}) SELECT {", ".join(_NAMES)} FROM deli
 ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET {", ".join(f"{n} = excluded.{n}" for n in _NAMES if n not in _KEY)}
 """
 _REMOVE = "DELETE FROM {table} WHERE site_id = $1 AND horizon = $2 AND sku = ANY($3::text[])"
+_SWEEP = """
+DELETE FROM {table} AS there WHERE site_id = $1 AND horizon = $2
+    AND ($3::text IS NULL OR sku COLLATE "C" > $3) AND ($4::text IS NULL OR sku COLLATE "C" <= $4)
+    AND NOT EXISTS (SELECT FROM delivered_chunk AS told WHERE told.sku = there.sku)
+"""
 
 
 def require_asyncpg(name: str) -> None:
@@ -126,11 +131,13 @@ class PostgresEndpoint:
             raise Drift(f"{lacks}, and may not be changed ({error}); its owner has to run: {change}") from error
 
     async def _merge(self, connection: Any, told: DeliveryChunk) -> None:
-        common = (told.site_id, told.horizon), (told.run_id, told.as_of)
-        records = [(*common[0], *msgspec.structs.astuple(row), *common[1]) for row in told.rows]
+        where, run = (told.site_id, told.horizon), (told.run_id, told.as_of)
+        records = [(*where, *msgspec.structs.astuple(row), *run) for row in told.rows]
         async with connection.transaction():
             await connection.execute(_STAGE.format(table=self._table))
             await connection.copy_records_to_table("delivered_chunk", records=records, columns=_NAMES)
             crash_point("delivery.after_copy")
             await connection.execute(_MERGE.format(table=self._table))
-            await connection.execute(_REMOVE.format(table=self._table), told.site_id, told.horizon, told.removed)
+            await connection.execute(_REMOVE.format(table=self._table), *where, told.removed)
+            for span in told.covers:
+                await connection.execute(_SWEEP.format(table=self._table), *where, span.after, span.until)

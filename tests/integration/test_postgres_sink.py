@@ -63,6 +63,18 @@ async def test_the_table_is_what_the_newest_run_has(tmp_path: Path, server: str)
         assert standing.acknowledged.run_id == "r2"
 
 
+async def test_rows_that_nobody_knows_of_go_where_nothing_is_known(tmp_path: Path, server: str) -> None:
+    """After a lost database: SKUs that left meanwhile are removed, those of other sites and horizons stay."""
+    async with DeliveryWorld(tmp_path / "lost", to(server, "swept")) as world:
+        publish(world.database, "r1", skus(25) | {"0": 1, "SKU-014a": 1, "Z": 1, "Ω": 1})
+        await world.visit()
+    await execute(server, "UPDATE swept SET site_id = 'S2' WHERE sku = 'Z'")
+    async with DeliveryWorld(tmp_path / "new", to(server, "swept")) as world:
+        publish(world.database, "r2", skus(25, lines=2))
+        await world.visit()
+    assert await rows(server, "swept") == skus(25, lines=2) | {"Z": 1}
+
+
 async def execute(server: str, *statements: str) -> None:
     """As the owner of everything."""
     connection = await asyncpg.connect(server)
