@@ -15,7 +15,7 @@ from aiohttp import web
 from batcher.answering import Answering
 from batcher.delivery.deliveries import Deliveries
 from batcher.delivery.sink_desk import Request
-from batcher.objections import NotFound
+from batcher.objections import NotFound, NotReady
 from batcher.replies import error_reply, json_reply
 from batcher.requests import BadRequest, ChunkRequest, DeliverRequest, DiscardRequest, ResumeRequest, read_body
 from batcher.service import Service
@@ -41,6 +41,16 @@ class DeliveryApi(Answering[Service, Deliveries]):
         if site_id is not None:
             await self._asked()[0].site(site_id)
 
+    async def _require_published(self, site_id: str | None) -> None:
+        """
+        Raises:
+            WrongOwner, NotReady, NotFound: what is published of the site, or of one of ours, is not known yet.
+        """
+        service, deliveries = self._asked()
+        sites, _ = await service.chosen(site_id)
+        if unknown := sorted({site.site_id for site in sites} - set(deliveries.known_sites())):
+            raise NotReady(f"what is published of {', '.join(unknown)} is being looked up")
+
     @property
     def _deliveries(self) -> Deliveries:
         return self._asked()[1]
@@ -60,7 +70,7 @@ class DeliveryApi(Answering[Service, Deliveries]):
         asked = read_body(await request.read(), DeliverRequest)
         if asked.sink is not None:
             _require_sink(asked.sink, self._deliveries.desks)
-        await self._require_site(asked.site_id)
+        await self._require_published(asked.site_id)
         full = uuid.uuid4().hex if asked.full else None
         taken, closed = await self._deliveries.ask_for(asked.sink, asked.site_id, Request(full, asked.now))
         if closed and not taken:

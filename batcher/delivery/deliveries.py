@@ -93,7 +93,7 @@ class Deliveries:
                 )
             told_after = writes
 
-    def _sites(self) -> list[str]:
+    def known_sites(self) -> list[str]:
         """Ours, as far as what is published of them is known."""
         partitions = self._ownership.partitions.items()
         ready = {number for number, one in partitions if one.ready and one.marked and one.baseline is None}
@@ -107,7 +107,7 @@ class Deliveries:
 
     async def overview(self) -> Overview:
         """How everything stands, for the sites that are ours. Read once for all sinks, and again after a write."""
-        sites, writes = self._sites(), self._bench.database.writes
+        sites, writes = self.known_sites(), self._bench.database.writes
         if self._read is None or self._read[:2] != (writes, sites):
             overview = await self._bench.database.read(Database.ask, lambda c: read_overview(c, sites))
             self._read = writes, sites, overview

@@ -107,13 +107,14 @@ class Lines:
         self.news.set()
 
     def _show(self) -> None:
-        """Gauges, and a line in the log where a circuit has changed."""
+        """Gauges, and a line in the log where an outage begins or ends."""
         for name, state in self.states().items():
             before, self._shown[name] = self._shown.get(name), state
             if before is state:
                 continue
             for one in State:
                 metrics.CIRCUIT.labels(self._sink, name, one.value).set(one is state)
-            if before:
-                say = log.warning if state is State.OPEN else log.info
-                say("circuit", sink=self._sink, endpoint=name, state=state.value, before=before.value)
+            if before is State.CLOSED:
+                log.warning("endpoint is left alone but for probes", sink=self._sink, endpoint=name)
+            elif before and state is State.CLOSED:
+                log.info("endpoint is back", sink=self._sink, endpoint=name)

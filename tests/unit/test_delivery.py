@@ -350,6 +350,23 @@ async def test_sites_that_others_had_are_delivered_anew(tmp_path: Path) -> None:
         assert list(wms.applied.values())[-1].chunk.covers == [], "what is known needs no ranges"
 
 
+async def test_what_was_never_sent_still_bounds_what_is_covered(tmp_path: Path) -> None:
+    """Nothing is known of the sink; of the first run only the last chunk arrives; the second has no D, E, F any more.
+
+    first run    A B C | D E F | G H I      the third chunk is acknowledged
+    second run   A B C           G H I      and the sink has E5, of which nobody knows
+    """
+    async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms, chunk_skus=3)) as world:
+        run = publish(world.database, "r1", dict.fromkeys("ABCDEFGHI", 1))
+        world.database.change(lambda c: ledger.plan(c, TARGET, run, chunk_skus=3, now_ms=0))
+        last = world.database.ask(lambda c: ledger.unsettled(c, TARGET))[-1]
+        world.database.change(lambda c: ledger.move(c, last, Progress.ACKNOWLEDGED, attempts=1))
+        wms.rows[SITE, "E5"] = cast(Any, None)
+        publish(world.database, "r2", {**dict.fromkeys("ABC", 2), **dict.fromkeys("GHI", 1)})
+        assert (await world.visit()).acknowledged
+        assert set(had(wms)) == set("ABC"), "G, H and I are known to be there"
+
+
 # -- crashes -----------------------------------------------------------------------------------------------------------
 
 
