@@ -27,11 +27,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from batcher import metrics
+from batcher.answering import Answering
 from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.explanation import Explanation
 from batcher.horizon import HORIZONS
-from batcher.objections import NotFound, NotReady
+from batcher.objections import NotFound
 from batcher.reading import UNLOADABLE
 from batcher.replies import Handler, errors_as_json, json_reply, table_reply
 from batcher.requests import (
@@ -87,30 +88,17 @@ def naming_partitions(api: "Api") -> Middleware:
     return name_partitions
 
 
-class Api:
-    """A handler for each route. Until `answer_from` is called, every answer is that the worker is not ready."""
-
-    def __init__(self) -> None:
-        self._answers: Service | None = None
-        self._desk: ComputeDesk | None = None
-
-    def answer_from(self, service: Service, desk: ComputeDesk) -> None:
-        """From now on there is somebody to ask."""
-        self._answers, self._desk = service, desk
+class Api(Answering[Service, ComputeDesk]):
+    """A handler for each route."""
 
     @property
     def assignment(self) -> frozenset[int]:
         """The partitions whose sites answers are about."""
-        return self._answers.assignment if self._answers else frozenset()
+        return self._parts[0].assignment if self._parts else frozenset()
 
     @property
     def _service(self) -> Service:
         return self._asked()[0]
-
-    def _asked(self) -> tuple[Service, ComputeDesk]:
-        if self._answers is None or self._desk is None:
-            raise NotReady("the worker has not started yet")
-        return self._answers, self._desk
 
     # -- results -------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ class AsyncDatabase:
     def __init__(self, database: Database, computations: int = 0) -> None:
         """`computations` are reads of the API that may go on at the same time; they hold up no others."""
         self._database = database
+        self.writes = 0  # that have ended: what was read since the last one is so still
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database-write")
         self._readers = ThreadPoolExecutor(max_workers=_READERS + computations, thread_name_prefix="database-read")
 
@@ -32,7 +33,14 @@ class AsyncDatabase:
 
     async def write(self, work: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Await `work(database, …)`, after all that was asked for before."""
-        return await self._run(self._writer, work, *args, **kwargs)
+
+        def counted(database: Database) -> T:
+            try:
+                return work(database, *args, **kwargs)
+            finally:
+                self.writes += 1
+
+        return await self._run(self._writer, counted)
 
     async def read(self, work: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Await `work(database, …)`, which sees what is committed."""

@@ -63,6 +63,15 @@ FROM delivery_rows JOIN delivery_chunks USING (sink, site_id, horizon, number)
 WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon AND progress <> 'pending'
     AND (progress <> 'acknowledged' OR content_hash IS NOT NULL);
 
+-- name: remember_untold
+-- Where nothing was acknowledged in full, SKUs that were never sent bound the ranges that the next delivery covers.
+INSERT INTO sink_rows BY NAME
+SELECT sink, site_id, horizon, sku, NULL AS content_hash
+FROM delivery_rows JOIN delivery_chunks USING (sink, site_id, horizon, number)
+WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon AND progress = 'pending'
+    AND NOT EXISTS (FROM sink_runs WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon)
+    AND sku NOT IN (SELECT sku FROM sink_rows WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon);
+
 -- name: remove_rows
 DELETE FROM delivery_rows WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon;
 
@@ -71,23 +80,40 @@ DELETE FROM delivery_chunks WHERE sink = $sink AND site_id = $site_id AND horizo
 
 -- name: find_delta
 -- Rows that the sink has otherwise, or perhaps; those that it has and the run has not go with a null `content`.
+-- Rows of the same `stretch` follow upon each other; `before` is the SKU before a row, whether it is sent or not.
 CREATE OR REPLACE TEMP TABLE delta AS
 WITH wanted AS (SELECT sku, content, content_hash FROM deliverable WHERE run_id = $run_id),
-known AS (SELECT sku, content_hash FROM sink_rows WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon)
+known AS (SELECT sku, content_hash FROM sink_rows WHERE sink = $sink AND site_id = $site_id AND horizon = $horizon),
+compared AS (
+    SELECT
+        sku, wanted.content, wanted.content_hash, known.content_hash AS known_hash,
+        row_number() OVER in_order AS place, lag(sku) OVER in_order AS before, lead(sku) OVER in_order IS NULL AS is_last
+    FROM wanted FULL JOIN known USING (sku)
+    WINDOW in_order AS (ORDER BY sku)
+)
 SELECT
-    sku, wanted.content, wanted.content_hash,
+    sku, content, content_hash, before, is_last,
+    place - row_number() OVER (ORDER BY sku) AS stretch,
     ((row_number() OVER (ORDER BY sku) - 1) // $chunk_skus + 1)::INTEGER AS number
-FROM wanted FULL JOIN known USING (sku)
-WHERE $full OR known.content_hash IS NULL OR wanted.content_hash IS DISTINCT FROM known.content_hash;
+FROM compared WHERE $full OR known_hash IS NULL OR content_hash IS DISTINCT FROM known_hash;
 
 -- name: delta_size
 SELECT count(*) FROM delta;
 
 -- name: delta_chunks
+-- Each with the ranges that it covers: from the SKU before a stretch up to its last one, and to the end at the end.
+WITH stretches AS (
+    SELECT
+        number, list(content ORDER BY sku) FILTER (content IS NOT NULL) AS contents,
+        list(sku ORDER BY sku) FILTER (content IS NULL) AS removed, min(sku) AS first_sku,
+        {'after': first(before ORDER BY sku), 'until': CASE WHEN NOT bool_or(is_last) THEN max(sku) END} AS bounds
+    FROM delta WHERE number >= $first AND number < $after GROUP BY number, stretch
+)
 SELECT
-    number, coalesce(list(content ORDER BY sku) FILTER (content IS NOT NULL), []) AS contents,
-    coalesce(list(sku ORDER BY sku) FILTER (content IS NULL), []) AS removed
-FROM delta WHERE number >= $first AND number < $after GROUP BY number ORDER BY number;
+    number, flatten(coalesce(list(contents ORDER BY first_sku) FILTER (contents IS NOT NULL), [])) AS contents,
+    flatten(coalesce(list(removed ORDER BY first_sku) FILTER (removed IS NOT NULL), [])) AS removed,
+    list(bounds ORDER BY first_sku) AS ranges
+FROM stretches GROUP BY number ORDER BY number;
 
 -- name: freeze_rows
 INSERT INTO delivery_rows BY NAME

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from aiohttp import web
 
+from batcher.answering import Answering
 from batcher.delivery.deliveries import Deliveries
 from batcher.delivery.sink_desk import Request
 from batcher.objections import NotFound, NotReady
@@ -29,30 +30,30 @@ def add_delivery_routes(app: web.Application, api: "DeliveryApi") -> None:
     app.router.add_post("/api/v1/chunks/discard", api.discard)
 
 
-class DeliveryApi:
-    """A handler for each route. Until `answer_from` is called, every answer is that the worker is not ready."""
-
-    def __init__(self) -> None:
-        self._answers: Deliveries | None = None
-        self._service: Service | None = None
-
-    def answer_from(self, deliveries: Deliveries, service: Service) -> None:
-        """From now on there is somebody to ask; `service` knows whose a site is."""
-        self._answers, self._service = deliveries, service
+class DeliveryApi(Answering[Service, Deliveries]):
+    """A handler for each route; the service knows whose a site is."""
 
     async def _require_site(self, site_id: str | None) -> None:
         """
         Raises:
             WrongOwner, NotReady, NotFound: the site is not ours, or not ready.
         """
-        if site_id is not None and self._service is not None:
-            await self._service.site(site_id)
+        if site_id is not None:
+            await self._asked()[0].site(site_id)
+
+    async def _require_published(self, site_id: str | None) -> None:
+        """
+        Raises:
+            WrongOwner, NotReady, NotFound: what is published of the site, or of one of ours, is not known yet.
+        """
+        service, deliveries = self._asked()
+        sites, _ = await service.chosen(site_id)
+        if unknown := sorted({site.site_id for site in sites} - set(deliveries.known_sites())):
+            raise NotReady(f"what is published of {', '.join(unknown)} is being looked up")
 
     @property
     def _deliveries(self) -> Deliveries:
-        if self._answers is None:
-            raise NotReady("the worker has not started yet")
-        return self._answers
+        return self._asked()[1]
 
     async def sinks(self, _: web.Request) -> web.Response:
         """A row for each sink, site and horizon: see `board.row_of`."""
@@ -69,7 +70,7 @@ class DeliveryApi:
         asked = read_body(await request.read(), DeliverRequest)
         if asked.sink is not None:
             _require_sink(asked.sink, self._deliveries.desks)
-        await self._require_site(asked.site_id)
+        await self._require_published(asked.site_id)
         full = uuid.uuid4().hex if asked.full else None
         taken, closed = await self._deliveries.ask_for(asked.sink, asked.site_id, Request(full, asked.now))
         if closed and not taken:

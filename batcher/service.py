@@ -1,16 +1,13 @@
 """What the API answers, apart from HTTP: for the sites that this worker owns and is ready for."""
 
-import asyncio
-import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import aiohttp
 import pyarrow as pa
-from aiokafka.errors import KafkaError
-from confluent_kafka import KafkaException
 
 from batcher.agenda import Agenda
+from batcher.announced import until_taken
 from batcher.completeness import open_before
 from batcher.database import Database
 from batcher.explanation import Explanation
@@ -21,14 +18,11 @@ from batcher.runs import Run
 from batcher.sites import Site
 from batcher.triggers import Cause
 from batcher.workbench import Workbench
-from runtime.topic_reader import end_offsets
 from schemas.instants import rfc3339
 from schemas.records import Frontier
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-SYNC_S = 15.0
 
 
 class Service:
@@ -193,7 +187,8 @@ class Service:
             Incomplete: the instant is not, and no `partial` result was asked for; nothing was calculated.
             NotReady: this worker does not keep up.
         """
-        await self._up_to_date()
+        await until_taken(self._bench, self._parts)
+        await self._recalculation.settle()
         still_open = self._still_open(site_id, as_of_ms)
         if still_open and not partial:
             raise Incomplete(rfc3339(as_of_ms), still_open)
@@ -235,27 +230,3 @@ class Service:
             return None
         name = f"window {rfc3339(window.start)} to {rfc3339(window.end)} is not complete"
         return IncompleteSite(site.site_id, name, until)
-
-    async def _up_to_date(self) -> None:
-        """Take everything that was announced before now, so that who has drained, or loaded reference data, finds it.
-
-        Raises:
-            NotReady: it does not come in time.
-        """
-        kafka, frontiers, reference = self._bench.settings.kafka, self._parts.frontiers, self._parts.reference
-        try:
-            said = await end_offsets(kafka, frontiers.topic)
-            announced = await end_offsets(kafka, self._bench.batches_topic)
-            loaded = await end_offsets(kafka, reference.topic)
-        except (KafkaError, KafkaException, OSError) as error:
-            raise NotReady(f"the brokers do not say what was announced: {error!r}") from error
-        deadline = time.monotonic() + SYNC_S
-        while frontiers.position.is_behind(said) or self._is_behind(announced) or reference.position.is_behind(loaded):
-            if time.monotonic() > deadline:
-                raise NotReady(f"not all batches and reference data of before have been taken within {SYNC_S:.0f} s")
-            await asyncio.sleep(0.05)
-        await self._recalculation.settle()
-
-    def _is_behind(self, ends: dict[int, int]) -> bool:
-        partitions = self._parts.ownership.partitions
-        return any(one.progress.next_unheld() < ends[number] for number, one in partitions.items())

@@ -63,7 +63,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True)
 class Apis:
-    """What the worker answers. Until each is told whom to ask, it answers that the worker is not ready."""
+    """What the worker answers."""
 
     results: Api = field(default_factory=Api)
     delivery: DeliveryApi = field(default_factory=DeliveryApi)
@@ -193,7 +193,7 @@ async def _run_parts(bench: Workbench, apis: Apis, address: str) -> None:
     nightly = Nightly(bench, agenda, parts, recalculation)
     service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)
     apis.results.answer_from(service, ComputeDesk(bench.database, settings.api))
-    apis.delivery.answer_from(deliveries, service)
+    apis.delivery.answer_from(service, deliveries)
     apis.schedule.answer_from(service, nightly)
     running = (ownership, loader, frontiers, reference, recalculation, publication, deliveries, membership, nightly)
     health.clear("start")

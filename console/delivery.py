@@ -87,4 +87,5 @@ def _progress(rows: list[Row]) -> str:
     through = sum(row["chunks"]["acknowledged"] for row in rows)
     backlog = sum(row["backlog_skus"] for row in rows)
     of_chunks = f", {through} of {chunks} chunks acknowledged" if chunks else ""
-    return f"{done} of {len(rows)} deliveries through{of_chunks}; {backlog:,} SKUs to go"
+    waits = dict.fromkeys(f"\n{' '.join(_name(row))} waits: {row['waiting']}" for row in rows if row["waiting"])
+    return f"{done} of {len(rows)} deliveries through{of_chunks}; {backlog:,} SKUs to go{''.join(waits)}"

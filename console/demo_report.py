@@ -61,6 +61,8 @@ def show_ways_on(file: Path, api_url: str, site_id: str, sku: str) -> None:
     screen.say("How to look further, in another terminal:", style="bold")
     for command, what in (
         (f"{velocity} coefficients --format csv", "all columns of all SKUs"),
+        (f"{velocity} explain {sku}", "why it is what it is, and how far from the next class"),
+        (f"{velocity} schedule show", "when the site may be calculated and delivered to"),
         (f"{velocity} dlq list", "the dead letters; `dlq show ID` shows one"),
         (f"{velocity} windows", "what is closed and complete"),
         (f"{velocity} audit --deep", "the proof again"),

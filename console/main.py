@@ -32,7 +32,7 @@ from console.commands.workers import batch, stream
 #: The commands as `--help` groups them; a group of commands stands with its name.
 PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Set up": (demo, config, ("topics", topics), ("kafka", kafka)),
-    "Workers": (stream, batch, top),
+    "Workers": (stream, batch),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
     "Results": (recalc, ("schedule", schedule), coefficients, explain_sku, compute, windows, batches, facts),
     "Delivery": (deliver, ("sinks", sinks), ("chunks", chunks)),

@@ -73,6 +73,7 @@ class RetrySettings(_Section):
     throttled: int = Field(default=8, ge=0)
     transient: int = Field(default=3, ge=0)
     transient_base: _Duration = timedelta(seconds=1)
+    outage: int = Field(default=20, ge=0)
 
 
 class SinkSettings(_Section):

@@ -5,7 +5,8 @@
     Idempotency-Key: <64 hexadecimal digits>     the same chunk again, from whichever worker: to be applied once
     X-Request-ID: <the idempotency key's first 32 digits>-<attempt>
 
-A request replaces the rows of the SKUs it names and removes those it names as `removed`; it says nothing of any other.
+A request replaces the rows of the SKUs it names and removes those it names as `removed`. It says nothing of any other,
+but where it `covers` a range of SKUs: of these, only those that it names are there.
 The WMS answers 200 with a `Receipt`, also when it has applied the same key before.
 """
 
@@ -44,6 +45,17 @@ class DeliveredRow(msgspec.Struct, frozen=True, kw_only=True):
     count_accuracy: float | None
 
 
+class SkuRange(msgspec.Struct, frozen=True):
+    """The SKUs in `(after, until]` in the order of code points; without a bound where that is null."""
+
+    after: str | None
+    until: str | None
+
+    def holds(self, sku: str) -> bool:
+        """Whether the SKU is one of them."""
+        return (self.after is None or sku > self.after) and (self.until is None or sku <= self.until)
+
+
 class DeliveryChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of a site's coefficients to those of a run, of some SKUs; `chunk` counts from 1 to `chunks`."""
 
@@ -57,6 +69,7 @@ class DeliveryChunk(msgspec.Struct, frozen=True, kw_only=True):
     chunks: int
     rows: list[DeliveredRow]
     removed: list[str]
+    covers: list[SkuRange] = []
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

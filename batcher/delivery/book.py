@@ -39,7 +39,7 @@ class LedgerBook:
             error = str(failed) if failed else None
             ledger.move(connection, chunk, progress, attempts=attempts, error=error)
             if progress is Progress.ACKNOWLEDGED:
-                failed_records.turn(connection, chunk.target, chunk.key, ChunkState.DELIVERED, at)
+                failed_records.turn(connection, chunk.target, chunk.key, ChunkState.DELIVERED, at, retries=attempts - 1)
             elif failed:
                 record = _record(connection, chunk, attempts, failed, at)
                 failed_records.enter(connection, chunk.target, record)

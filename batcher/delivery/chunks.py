@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import msgspec
 
-from schemas.delivery import DeliveryChunk
+from schemas.delivery import DeliveryChunk, SkuRange
 from schemas.instants import rfc3339
 
 
@@ -73,8 +73,10 @@ class Chunk:
         return self.rows + self.removed
 
 
-def encode_body(heading: Heading, number: int, rows: Sequence[str], removed: Sequence[str]) -> bytes:
-    """A `DeliveryChunk` as JSON. `rows` are `DeliveredRow`s as JSON, both in the order of SKUs."""
+def encode_body(
+    heading: Heading, number: int, rows: Sequence[str], removed: Sequence[str], covers: Sequence[SkuRange] = ()
+) -> bytes:
+    """A `DeliveryChunk` as JSON. `rows` are `DeliveredRow`s as JSON; all are in the order of SKUs."""
     empty = DeliveryChunk(
         site_id=heading.target.site_id,
         horizon=heading.target.horizon,
@@ -85,6 +87,7 @@ def encode_body(heading: Heading, number: int, rows: Sequence[str], removed: Seq
         chunks=heading.chunks,
         rows=[],
         removed=list(removed),
+        covers=list(covers),
     )
     return msgspec.json.encode(msgspec.structs.asdict(empty) | {"rows": [msgspec.Raw(row.encode()) for row in rows]})
 

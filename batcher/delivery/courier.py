@@ -1,7 +1,8 @@
 """Brings chunks of a delivery in hand to a sink: so many requests under way, each chunk as often as its rules allow.
 
 Whatever waits – for a retry, for the rate, for a circuit – holds no slot. While no circuit permits a call, none is
-made: an outage costs time and no chunk its attempts. Where there is a drop, chunks go there until an endpoint is back.
+made: an outage costs time, and of the chunks that probe it an attempt each, of which they have many. Where there is a
+drop, chunks go there until an endpoint is back.
 """
 
 import asyncio
@@ -130,8 +131,8 @@ class Courier:
                 self._lines.succeeded(line, permit)
                 await self._arrived(parcel)
                 return None
-            counts = self._lines.failed(line, permit, failed.failure, self._clock.now())
-            return await self._after(parcel, failed) if counts else 0.0
+            of_chunk = self._lines.failed(line, permit, failed.failure, self._clock.now())
+            return await self._after(parcel, failed, of_chunk=of_chunk)
         finally:
             this.under_way.discard(task)
 
@@ -162,9 +163,10 @@ class Courier:
         metrics.DELIVERED_ROWS.labels(self._sink).inc(parcel.chunk.skus)
         self._settled(parcel, "acknowledged")
 
-    async def _after(self, parcel: _Parcel, failed: AttemptFailed) -> float | None:
-        """How long to wait after a failure that counts; the chunk is given up where that is None."""
-        wait_s = parcel.retries.wait_after(failed.failure, self._clock.dice())
+    async def _after(self, parcel: _Parcel, failed: AttemptFailed, *, of_chunk: bool) -> float | None:
+        """How long to wait after a failure of the chunk, or of the endpoint; where that is None it is given up."""
+        rule = parcel.retries.wait_after if of_chunk else parcel.retries.wait_in_outage
+        wait_s = rule(failed.failure, self._clock.dice())
         if wait_s is None:
             await self._book.moved(parcel.chunk, Progress.FAILED, parcel.attempts, failed)
             self._settled(parcel, "failed")

@@ -43,6 +43,7 @@ class Deliveries:
     ) -> None:
         self._bench, self._agenda, self._ownership, self._failed_log = bench, agenda, ownership, failed_log
         self._news = {name: asyncio.Event() for name in bench.settings.sinks}
+        self._read: tuple[int, list[str], Overview] | None = None  # after so many writes, of these sites
         self.desks = {
             name: SinkDesk(bench, name, sink, owns=self._owns, open_until=open_until, clock=clock)
             for name, sink in bench.settings.sinks.items()
@@ -74,8 +75,11 @@ class Deliveries:
 
     async def _keep_records(self) -> None:
         """Tell the topic of failed chunks."""
+        told_after = -1  # writes
         while True:
             await asyncio.sleep(POLL_S)
+            if (writes := self._bench.database.writes) == told_after:
+                continue
             records = await self._bench.database.read(Database.ask, failed_records.untold)
             try:
                 for record in records:
@@ -87,8 +91,9 @@ class Deliveries:
                 await self._bench.database.write(
                     Database.change, lambda c, told=records: failed_records.set_told(c, told)
                 )
+            told_after = writes
 
-    def _sites(self) -> list[str]:
+    def known_sites(self) -> list[str]:
         """Ours, as far as what is published of them is known."""
         partitions = self._ownership.partitions.items()
         ready = {number for number, one in partitions if one.ready and one.marked and one.baseline is None}
@@ -101,9 +106,12 @@ class Deliveries:
     # -- what people ask -----------------------------------------------------------------------------------------------
 
     async def overview(self) -> Overview:
-        """How everything stands, for the sites that are ours."""
-        sites = self._sites()
-        return await self._bench.database.read(Database.ask, lambda connection: read_overview(connection, sites))
+        """How everything stands, for the sites that are ours. Read once for all sinks, and again after a write."""
+        sites, writes = self.known_sites(), self._bench.database.writes
+        if self._read is None or self._read[:2] != (writes, sites):
+            overview = await self._bench.database.read(Database.ask, lambda c: read_overview(c, sites))
+            self._read = writes, sites, overview
+        return self._read[2]
 
     def wake(self, names: Sequence[str]) -> None:
         """There may be something to deliver to these sinks."""
@@ -158,7 +166,10 @@ class Deliveries:
             if record is None:
                 return False
             target = Target(record.sink, record.site_id or "", record.horizon)
-            failed_records.turn(connection, target, chunk_id, ChunkState.DISCARDED, self._now(), reason)
+            failed_records.turn(connection, target, chunk_id, ChunkState.DISCARDED, self._now(), reason=reason)
+            chunk = ledger.chunk_named(connection, chunk_id)
+            if chunk and record.state is ChunkState.RETRY:  # which nobody wants any more
+                ledger.move(connection, chunk, Progress.FAILED, attempts=chunk.attempts)
             return True
 
         return await self._bench.database.write(Database.change, give_up)

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from batcher import metrics
 from batcher.delivery.chunks import Chunk
 from batcher.delivery.circuit import Circuit, CircuitRules, Permit, State
 from batcher.delivery.retries import Failure, FailureKind
+
+log = structlog.get_logger(__name__)
 
 
 class Endpoint(Protocol):
@@ -48,6 +52,7 @@ class Lines:
         self.news = asyncio.Event()
         self._sink = sink
         self._lines = tuple(Line(endpoint, Circuit(rules)) for endpoint in endpoints)
+        self._shown: dict[str, State] = {}
         self._show()
 
     def permit(self, now: float) -> tuple[Line, Permit] | None:
@@ -77,10 +82,9 @@ class Lines:
         self._changed()
 
     def failed(self, line: Line, permit: Permit, failure: Failure, now: float) -> bool:
-        """The call failed; returns whether that counts as an attempt of the chunk.
+        """The call failed; returns whether that is about the chunk, and not an outage of the endpoint.
 
-        What fails while the circuit is not closed is an outage, which costs time and no attempts; an answer of 500 is
-        about the chunk, always.
+        What fails while the circuit is not closed is an outage; an answer of 500 is about the chunk, always.
         """
         match failure.kind:
             case FailureKind.TRANSIENT:
@@ -103,7 +107,14 @@ class Lines:
         self.news.set()
 
     def _show(self) -> None:
-        for line in self._lines:
-            for state in State:
-                at = metrics.CIRCUIT.labels(self._sink, line.endpoint.name, state.value)
-                at.set(line.circuit.state is state)
+        """Gauges, and a line in the log where an outage begins or ends."""
+        for name, state in self.states().items():
+            before, self._shown[name] = self._shown.get(name), state
+            if before is state:
+                continue
+            for one in State:
+                metrics.CIRCUIT.labels(self._sink, name, one.value).set(one is state)
+            if before is State.CLOSED:
+                log.warning("endpoint is left alone but for probes", sink=self._sink, endpoint=name)
+            elif before and state is State.CLOSED:
+                log.info("endpoint is back", sink=self._sink, endpoint=name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import msgspec
 
@@ -27,12 +28,10 @@ def find(connection: Connection, chunk_id: str) -> FailedChunk | None:
     return decode_failed_chunk(rows[0][0].encode()) if rows else None
 
 
-def turn(
-    connection: Connection, target: Target, chunk_id: str, state: ChunkState, at: str, reason: str | None = None
-) -> None:
-    """Something has become of a chunk, in case it had failed before. `reason` is a person's."""
+def turn(connection: Connection, target: Target, chunk_id: str, state: ChunkState, at: str, **changes: Any) -> None:
+    """Something has become of a chunk, in case it had failed before; `changes` of its record besides."""
     if record := find(connection, chunk_id):
-        enter(connection, target, msgspec.structs.replace(record, state=state, at=at, reason=reason))
+        enter(connection, target, msgspec.structs.replace(record, state=state, at=at, **changes))
 
 
 def supersede(connection: Connection, target: Target, at: str) -> int:

@@ -3,7 +3,8 @@
     DIRECTORY/SITE/HORIZON/AS_OF-RUN-NUMBER-KEY.parquet     (or .csv)
 
 Rows have the columns of `DeliveredRow`, and `removed`, which is true of a SKU that is to be removed. A reader takes the
-files of a site in the order in which they appear; the same chunk again has the same name.
+files of a site in the order in which they appear; the same chunk again has the same name. What a chunk covers is not
+said.
 """
 
 import asyncio

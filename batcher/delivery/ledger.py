@@ -3,6 +3,9 @@
 A delivery is planned once, frozen, and then sent. When it ends, or another one is planned, what became of its chunks is
 taken over into what the sink is known to have: acknowledged rows as they were sent, those of any other chunk that was
 sent as in doubt, which makes them part of the next delivery whatever they are.
+
+Until a sink has acknowledged a run in full, nobody knows which other SKUs it has. Until then, and where everything is
+asked for, chunks cover ranges, which together are all SKUs: what the sink has in them and is not told of is to go.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ import pyarrow as pa
 from batcher.delivery.chunks import Chunk, Heading, Progress, Target, chunk_count, encode_body, idempotency_key
 from batcher.queries import Connection, load_queries, registered
 from batcher.runs import Run
+from schemas.delivery import SkuRange
 
 FROZEN_SKUS = 200_000  # whose rows are in memory at a time
 _FROZEN = pa.schema(
@@ -85,18 +89,20 @@ def plan(
     _QUERIES["freeze_rows"].rows(connection, **where)
     step = max(1, FROZEN_SKUS // chunk_skus)
     for first in range(1, heading.chunks + 1, step):
-        _freeze(connection, heading, first, first + step)
+        _freeze(connection, heading, first, first + step, covering=full or had is None)
     _QUERIES["forget_planned"].rows(connection, **where)
     _QUERIES["set_planned"].rows(connection, **where, **asdict(heading))
     finish(connection, target, now_ms)
     return heading.chunks
 
 
-def _freeze(connection: Connection, heading: Heading, first: int, after: int) -> None:
+def _freeze(connection: Connection, heading: Heading, first: int, after: int, *, covering: bool) -> None:
     """Store the bodies of chunks `[first, after)`."""
     frozen: list[dict[str, Any]] = []
-    for number, rows, removed in _QUERIES["delta_chunks"].rows(connection, first=first, after=after):
-        body = encode_body(heading, number, rows, removed)
+    chunks = _QUERIES["delta_chunks"].rows(connection, first=first, after=after)
+    for number, rows, removed, ranges in chunks:
+        covers = [SkuRange(**bounds) for bounds in ranges] if covering else []
+        body = encode_body(heading, number, rows, removed, covers)
         key = idempotency_key(heading, number, body)
         frozen.append({"number": number, "key": key, "body": body, "rows": len(rows), "removed": len(removed)})
     with registered(connection, "frozen_chunks", pa.Table.from_pylist(frozen, _FROZEN)):
@@ -105,7 +111,7 @@ def _freeze(connection: Connection, heading: Heading, first: int, after: int) ->
 
 def fold(connection: Connection, target: Target) -> None:
     """Take over what became of the delivery in hand, which is none then."""
-    for step in ("forget_told", "remember_told", "remove_rows", "remove_chunks"):
+    for step in ("forget_told", "remember_told", "remember_untold", "remove_rows", "remove_chunks"):
         _QUERIES[step].rows(connection, **asdict(target))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from batcher.delivery.chunks import Chunk
-from batcher.delivery.receipts import AttemptFailed
+from batcher.delivery.receipts import AttemptFailed, Drift
 from batcher.delivery.retries import Failure, FailureKind
 from runtime.crash_points import crash_point
 from runtime.refusals import SettingsRefused
@@ -31,9 +31,10 @@ _COLUMNS = [("site_id", "text"), ("horizon", "text"), *_ROW, ("run_id", "text"),
 _KEY = ("site_id", "horizon", "sku")
 _NAMES = [name for name, _ in _COLUMNS]
 
-CREATE = f"""
-CREATE TABLE IF NOT EXISTS {{table}} ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS)},
-    PRIMARY KEY ({", ".join(_KEY)}))
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext($1))"  # of workers that start at the same time
+_THERE = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
+_CREATE = f"""
+CREATE TABLE {{table}} ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS)}, PRIMARY KEY ({", ".join(_KEY)}))
 """
 _STAGE = "CREATE TEMPORARY TABLE delivered_chunk (LIKE {table}) ON COMMIT DROP"
 _MERGE = f"""
@@ -41,6 +42,11 @@ INSERT INTO {{table}} ({", ".join(_NAMES)}) SELECT {", ".join(_NAMES)} FROM deli
 ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET {", ".join(f"{n} = excluded.{n}" for n in _NAMES if n not in _KEY)}
 """
 _REMOVE = "DELETE FROM {table} WHERE site_id = $1 AND horizon = $2 AND sku = ANY($3::text[])"
+_SWEEP = """
+DELETE FROM {table} AS there WHERE site_id = $1 AND horizon = $2
+    AND ($3::text IS NULL OR sku COLLATE "C" > $3) AND ($4::text IS NULL OR sku COLLATE "C" <= $4)
+    AND NOT EXISTS (SELECT FROM delivered_chunk AS told WHERE told.sku = there.sku)
+"""
 
 
 def require_asyncpg(name: str) -> None:
@@ -57,7 +63,7 @@ def require_asyncpg(name: str) -> None:
 
 
 class PostgresEndpoint:
-    """A table. It is created where it is not there; one that is there keeps its further columns."""
+    """A table. It is created where it is not there, and gets columns that it lacks; further ones it keeps."""
 
     def __init__(self, dsn: str, table: str, connections: int) -> None:
         self._dsn, self._table, self._connections = dsn, table, connections
@@ -70,7 +76,10 @@ class PostgresEndpoint:
         return f"{self._dsn.rpartition('@')[2].partition('?')[0].rpartition('//')[2]}/{self._table}"
 
     async def send(self, chunk: Chunk, body: bytes, attempt: int, traceparent: str | None) -> None:
-        """See `Endpoint`. A server that is away is waited for; what it refuses is refused."""
+        """See `Endpoint`. A server that is away is waited for; what it refuses is refused.
+
+        A table that is not as it should be, and that we may not change, is drift.
+        """
         import asyncpg
 
         told = msgspec.json.decode(body, type=DeliveryChunk)
@@ -95,17 +104,40 @@ class PostgresEndpoint:
                 pool = await asyncpg.create_pool(
                     self._dsn, min_size=0, max_size=self._connections, timeout=CONNECT_S, command_timeout=TIMEOUT_S
                 )
-                async with pool.acquire() as connection:
-                    await connection.execute(CREATE.format(table=self._table))
+                try:
+                    async with pool.acquire() as connection, connection.transaction():
+                        await self._make_ready(connection)
+                except BaseException:
+                    pool.terminate()
+                    raise
                 self._pool = pool
             return self._pool
 
+    async def _make_ready(self, connection: Any) -> None:
+        """Create the table, or add the columns that a later version has; nothing is asked for that is there already."""
+        import asyncpg
+
+        await connection.execute(_LOCK, f"velocity {self._table}")
+        there = {name for (name,) in await connection.fetch(_THERE, self._table)}
+        missing = [f"{name} {kind}" for name, kind in _COLUMNS if name not in there]
+        if not missing:
+            return
+        add = f"ALTER TABLE {self._table} {', '.join(f'ADD COLUMN {column}' for column in missing)}"
+        change = add if there else _CREATE.format(table=self._table).strip()
+        try:
+            await connection.execute(change)
+        except asyncpg.InsufficientPrivilegeError as error:
+            lacks = f"it lacks {', '.join(missing)}" if there else "it is not there"
+            raise Drift(f"{lacks}, and may not be changed ({error}); its owner has to run: {change}") from error
+
     async def _merge(self, connection: Any, told: DeliveryChunk) -> None:
-        common = (told.site_id, told.horizon), (told.run_id, told.as_of)
-        records = [(*common[0], *msgspec.structs.astuple(row), *common[1]) for row in told.rows]
+        where, run = (told.site_id, told.horizon), (told.run_id, told.as_of)
+        records = [(*where, *msgspec.structs.astuple(row), *run) for row in told.rows]
         async with connection.transaction():
             await connection.execute(_STAGE.format(table=self._table))
             await connection.copy_records_to_table("delivered_chunk", records=records, columns=_NAMES)
             crash_point("delivery.after_copy")
             await connection.execute(_MERGE.format(table=self._table))
-            await connection.execute(_REMOVE.format(table=self._table), told.site_id, told.horizon, told.removed)
+            await connection.execute(_REMOVE.format(table=self._table), *where, told.removed)
+            for span in told.covers:
+                await connection.execute(_SWEEP.format(table=self._table), *where, span.after, span.until)

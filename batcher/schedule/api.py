@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from batcher.objections import NotReady
+from batcher.answering import Answering
 from batcher.replies import json_reply
 from batcher.requests import read_body, read_limit
 from batcher.schedule.nightly import Nightly, instant
@@ -32,20 +32,8 @@ def add_schedule_routes(app: web.Application, api: "ScheduleApi") -> None:
     app.router.add_post("/api/v1/schedule/run", api.run)
 
 
-class ScheduleApi:
-    """A handler for each route. Until `answer_from` is called, every answer is that the worker is not ready."""
-
-    def __init__(self) -> None:
-        self._parts: tuple[Service, Nightly] | None = None
-
-    def answer_from(self, service: Service, nightly: Nightly) -> None:
-        """From now on there is somebody to ask."""
-        self._parts = service, nightly
-
-    def _asked(self) -> tuple[Service, Nightly]:
-        if self._parts is None:
-            raise NotReady("the worker has not started yet")
-        return self._parts
+class ScheduleApi(Answering[Service, Nightly]):
+    """A handler for each route."""
 
     async def show(self, request: web.Request) -> web.Response:
         """Each site: whether it is open, until when, and its last nights, the newest first."""

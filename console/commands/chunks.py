@@ -49,6 +49,9 @@ def list_chunks(
     if json:
         screen.say_json(found[:limit])
         return
+    if not found:
+        screen.say("no such chunks" if everything or states else "no chunk waits for anybody; --all shows earlier ones")
+        return
     columns = ("chunk", "sink", "site", "state", "SKUs", "retries", "at", "error")
     screen.say_table(columns, [_row(chunk) for chunk in found[:limit]])
     screen.remark(f"{min(limit, len(found))} of {len(found):,} chunks; `velocity chunks show ID` shows one")
@@ -112,6 +115,8 @@ def retry(
     if out is not None:
         out.write_bytes(encode(as_table(outcome.rows), Format.CSV))
     _tell(outcome, json)
+    if not json and ChunkState.RETRY in outcome.states.values():
+        screen.remark("they are sent once the schedule permits; `velocity deliver --now` does not ask it")
     failed = [name for name, state in outcome.states.items() if state is ChunkState.FAILED]
     if failed:
         raise CommandFailed(f"failed again: {', '.join(failed)}; `velocity chunks show ID` says why")

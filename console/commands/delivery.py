@@ -10,6 +10,7 @@ from console.commands import Commands, Json, settings_of
 
 app = Commands(help="Where coefficients are delivered, and how that stands.")
 
+NOTHING = "nothing is published yet that a sink takes; docs/delivery.md says how a sink is set up"
 COLUMNS = ("sink", "site_id", "horizon", "acknowledged_as_of", "backlog_skus", "chunks", "circuits", "waiting")
 
 
@@ -28,7 +29,7 @@ def list_sinks(ctx: typer.Context, json: Json = False) -> None:
     if json:
         screen.say_json(rows)
     elif not rows:
-        screen.say("nothing is published yet that a sink takes; docs/delivery.md says how a sink is set up")
+        screen.say(NOTHING)
     else:
         screen.say_table(COLUMNS, [[_cell(row[name]) for name in COLUMNS] for row in rows])
 
@@ -75,6 +76,8 @@ def deliver(
     rows = asyncio.run(run(settings_of(ctx), body))
     if json:
         screen.say_json(rows)
+    elif not rows:
+        screen.say(NOTHING)
     else:
         names = ("sink", "site_id", "horizon", "acknowledged_as_of", "acknowledged_run")
         screen.say_table(names, [[row[name] for name in names] for row in rows])

@@ -12,6 +12,7 @@ from sandbox.wms.scripted import ScriptedServer, end_connection
 
 STATUSES = {
     Fault.ERROR: 503,
+    Fault.UNAVAILABLE: 503,
     Fault.BROKEN: 500,
     Fault.REFUSED: 422,
     Fault.THROTTLED: 429,

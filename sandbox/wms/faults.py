@@ -10,6 +10,7 @@ class Fault(StrEnum):
     """What a WMS may do to a request. Those marked + have taken effect nonetheless: only the answer is lost."""
 
     ERROR = "error"  # 503
+    UNAVAILABLE = "unavailable"  # 503 with Retry-After
     BROKEN = "broken"  # + 500 after the work was done
     THROTTLED = "throttled"  # 429 with Retry-After
     THROTTLED_SILENTLY = "throttled-silently"  # 429 without

@@ -64,7 +64,8 @@ class ScriptedServer:
 
     def retry_after(self, fault: Fault | None) -> dict[str, str]:
         """The headers of an answer to a request that comes too soon."""
-        return {"Retry-After": f"{self.script.retry_after_s:.0f}"} if fault is Fault.THROTTLED else {}
+        told = fault in (Fault.THROTTLED, Fault.UNAVAILABLE)
+        return {"Retry-After": f"{self.script.retry_after_s:.0f}"} if told else {}
 
     def hang_up(self, request: web.Request) -> web.Response:
         """End the connection in place of an answer."""

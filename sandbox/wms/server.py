@@ -24,6 +24,7 @@ SLOW_OCTET_S = 0.2
 
 _BEFORE = {  # faults that come before any effect, and their answers
     Fault.ERROR: 503,
+    Fault.UNAVAILABLE: 503,
     Fault.REFUSED: 422,
     Fault.THROTTLED: 429,
     Fault.THROTTLED_SILENTLY: 429,
@@ -97,6 +98,9 @@ class FakeWms(ScriptedServer):
             known.again += 1
         else:
             self.applied[key] = Applied(chunk)
+            for sku in [sku for site, sku in self.rows if site == chunk.site_id]:
+                if any(span.holds(sku) for span in chunk.covers):
+                    del self.rows[chunk.site_id, sku]
             for row in chunk.rows:
                 self.rows[chunk.site_id, row.sku] = row
             for sku in chunk.removed:

@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from acceptance_feeds import EXACT
 from generated_oracle import GeneratedOracle, HeldFact, Row
 from pipeline_world import PipelineWorld, until
 
@@ -32,15 +33,6 @@ INSTANTS = {
 }
 #: Their horizons contain 22 March, from when on the late items convert packs anew.
 LATE_INSTANTS = tuple(name for name in INSTANTS if "skipped" in name)
-EXACT = (
-    "order_lines",
-    "units_ordered",
-    "units_returned",
-    "net_units",
-    "normalized_lines",
-    "variance_units",
-    "forward_lines",
-)
 RATIOS = ("lines_per_day", "units_per_day", "velocity_coefficient", "demand_cv", "inventory_accuracy", "count_accuracy")
 CLASSES = ("abc_class", "xyz_class", "stable_class")
 COLUMNS = (

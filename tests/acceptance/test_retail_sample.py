@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from acceptance_feeds import RETAIL_ENVIRONMENT, feed_all
+from acceptance_feeds import EXACT, RETAIL_ENVIRONMENT, feed_all
 from pipeline_world import PipelineWorld
 
 from sandbox import retail_sample
@@ -29,15 +29,6 @@ INSTANTS = {
 LINES = 209_029
 DISORDER = Disorder(max_out_of_orderness_ms=600_000, late_fraction=0.01, duplicate_fraction=0.01)
 RATIOS = ("lines_per_day", "units_per_day", "velocity_coefficient", "demand_cv")
-EXACT = (
-    "order_lines",
-    "units_ordered",
-    "units_returned",
-    "net_units",
-    "normalized_lines",
-    "variance_units",
-    "forward_lines",
-)
 CLASSES = ("abc_class", "xyz_class")
 
 

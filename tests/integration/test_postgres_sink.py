@@ -14,6 +14,7 @@ import pytest
 from delivery_world import TARGET, DeliveryWorld, publish
 from postgres_server import PACKAGE, binaries, running_server
 
+from batcher.delivery import ledger
 from runtime.crash_points import CRASH_AT
 
 pytestmark = pytest.mark.skipif(binaries() is None, reason=PACKAGE)
@@ -60,6 +61,65 @@ async def test_the_table_is_what_the_newest_run_has(tmp_path: Path, server: str)
         assert await rows(server, "coefficients") == changed
         assert standing.acknowledged
         assert standing.acknowledged.run_id == "r2"
+
+
+async def test_rows_that_nobody_knows_of_go_where_nothing_is_known(tmp_path: Path, server: str) -> None:
+    """After a lost database: SKUs that left meanwhile are removed, those of other sites and horizons stay."""
+    async with DeliveryWorld(tmp_path / "lost", to(server, "swept")) as world:
+        publish(world.database, "r1", skus(25) | {"0": 1, "SKU-014a": 1, "Z": 1, "Ω": 1})
+        await world.visit()
+    await execute(server, "UPDATE swept SET site_id = 'S2' WHERE sku = 'Z'")
+    async with DeliveryWorld(tmp_path / "new", to(server, "swept")) as world:
+        publish(world.database, "r2", skus(25, lines=2))
+        await world.visit()
+    assert await rows(server, "swept") == skus(25, lines=2) | {"Z": 1}
+
+
+async def execute(server: str, *statements: str) -> None:
+    """As the owner of everything."""
+    connection = await asyncpg.connect(server)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_a_table_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path: Path, server: str) -> None:
+    """Its rows and its further columns stay."""
+    async with DeliveryWorld(tmp_path / "before", to(server, "grown")) as world:
+        publish(world.database, "r1", skus(5))
+        await world.visit()
+    lose = "ALTER TABLE grown DROP COLUMN forward_lines, DROP COLUMN stable_class, ADD COLUMN aisle text DEFAULT 'a'"
+    await execute(server, lose)
+    async with DeliveryWorld(tmp_path / "after", to(server, "grown")) as world:
+        publish(world.database, "r2", skus(7, lines=2))
+        await world.visit()
+    connection = await asyncpg.connect(server)
+    found = await connection.fetch("SELECT DISTINCT order_lines, forward_lines, stable_class, aisle FROM grown")
+    await connection.close()
+    assert [tuple(row) for row in found] == [(2, 2.0, "A", "a")]
+    assert await rows(server, "grown") == skus(7, lines=2)
+
+
+async def test_a_table_that_we_may_not_change_stops_the_sink(tmp_path: Path, server: str) -> None:
+    """It says what its owner has to run; once that is done nothing is lost. Of a whole table nothing is wanted."""
+    await execute(
+        server,
+        "CREATE ROLE writer LOGIN",
+        "CREATE TABLE lent (site_id text, horizon text, sku text, PRIMARY KEY (site_id, horizon, sku))",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON lent TO writer",
+    )
+    async with DeliveryWorld(tmp_path, to(server.replace("velocity@", "writer@"), "lent")) as world:
+        publish(world.database, "r1", skus(25))
+        await world.visit()
+        reason = (await world.overview()).stopped["wms"]
+        assert "its owner has to run: ALTER TABLE lent ADD COLUMN order_lines bigint" in reason
+        await execute(server, reason.partition("its owner has to run: ")[2])
+        world.database.change(lambda connection: ledger.resume(connection, "wms"))
+        await world.visit()
+        assert await rows(server, "lent") == skus(25)
+        assert world.records() == []
 
 
 async def test_a_kill_between_the_copy_and_the_commit_leaves_the_chunk_undone(tmp_path: Path, server: str) -> None:

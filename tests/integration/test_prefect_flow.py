@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from prefect import State, get_client
-from prefect.settings import PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from console.nightly_request import NightRefused
-from console.prefect_flow import deployment, nightly
+from console.prefect_flow import deployment, main, nightly
 from runtime.health import serve_http
 
 
@@ -97,3 +97,11 @@ async def test_a_schedule_of_prefects_own_is_in_the_zone_of_the_site() -> None:
     (entry,) = known.schedules
     assert (known.name, known.parameters) == ("nightly-S1", {"site": "S1"})
     assert (entry.schedule.cron, entry.schedule.timezone) == ("5 2 * * *", "Europe/London")
+
+
+def test_without_a_server_that_has_a_scheduler_nothing_is_served(capsys: pytest.CaptureFixture[str]) -> None:
+    """The flow would wait for ever for somebody to begin it: exit code 3 says what is missing."""
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(SystemExit) as ended:
+        main(["--site", "S1"])
+    assert ended.value.code == 3
+    assert "PREFECT_API_URL is not set" in capsys.readouterr().err

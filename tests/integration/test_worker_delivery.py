@@ -83,8 +83,8 @@ async def test_what_fails_is_on_its_topic_and_can_be_tried_again_by_a_person(wor
         worker = world.start("b1", port, **sink(wms, CHUNK_SKUS="100"))
         await asyncio.to_thread(world.checkpoint, Source.ORDERS, NOON + 2 * HOUR, orders())
         await asyncio.to_thread(world.pass_all, NOON + HOUR)
-        row = await row_when(worker, chunks={"pending": 0, "sending": 0, "acknowledged": 1, "dropped": 0, "failed": 1})
-        assert row["waiting"] == "1 chunks failed: 422 Unprocessable Entity"
+        chunks = {"pending": 0, "sending": 0, "acknowledged": 1, "dropped": 0, "failed": 1}
+        await row_when(worker, chunks=chunks, waiting="1 chunks failed: 422 Unprocessable Entity")
         world.world.extra |= {"VELOCITY_API__URL": f"http://127.0.0.1:{port}"}
         done = await asyncio.to_thread(world.world.run, "deliver", "--sink", "wms", check=False)
         assert (done.returncode, "1 chunks failed" in done.stderr) == (1, True)

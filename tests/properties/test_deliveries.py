@@ -20,6 +20,7 @@ CONTENTS = (
     dict.fromkeys("ABCDEFGH", 2),
     {**dict.fromkeys("ABCDEFGH", 1), "B": 5},
     {**dict.fromkeys("BDFHJ", 1)},
+    dict.fromkeys("CHIKZ", 1),
 )
 
 
@@ -90,8 +91,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(lines=strategies.sampled_from(CONTENTS))
     def somebody_else_has_the_site(self, lines: dict[str, int]) -> None:
         """Another worker delivers a run, and this one takes the site back: nothing is known of the sink any more."""
-        if set(lines) <= set(self.wms):  # of what this one never knew it cannot know that it is to be removed
-            self.wms = {sku: lines.get(sku, 0) for sku in self.wms}
+        self.wms = dict(lines)
         self.database.change(lambda c: ledger.doubt(c, [TARGET.site_id]))
 
     @precondition(lambda self: self.newest is not None)
@@ -138,6 +138,7 @@ class Deliveries(RuleBasedStateMachine):
         told = msgspec.json.decode(body, type=DeliveryChunk)
         assert (len(told.rows), len(told.removed)) == (chunk.rows, chunk.removed)
         assert len(told.rows) + len(told.removed) <= CHUNK_SKUS
+        self.wms = {sku: n for sku, n in self.wms.items() if not any(span.holds(sku) for span in told.covers)}
         for row in told.rows:
             self.wms[row.sku] = row.order_lines
         for sku in told.removed:

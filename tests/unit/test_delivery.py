@@ -8,7 +8,8 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -16,8 +17,10 @@ from delivery_world import AS_OF_MS, SITE, TARGET, DeliveryWorld, publish, scale
 from hand_made import batch, order
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from batcher.database import Database
 from batcher.delivery import failed_records, ledger
 from batcher.delivery.chunks import Progress
+from batcher.delivery.deliveries import Deliveries
 from batcher.delivery.sink_desk import Request
 from runtime.crash_points import CRASH_AT
 from runtime.tracing import ExportingTracing
@@ -180,6 +183,29 @@ async def test_a_refused_chunk_fails_alone_and_the_next_run_covers_it(tmp_path: 
         assert world.records() == []
 
 
+async def test_a_chunk_that_is_discarded_after_a_retry_was_asked_for_is_not_sent(tmp_path: Path) -> None:
+    """Nobody wants it any more; the next run's delivery has its SKUs. The other record says how often."""
+    async with FakeWms(FaultScript(first=(Fault.REFUSED,) * 2)) as wms, DeliveryWorld(tmp_path, to(wms)) as world:
+        people = Deliveries(world._bench, cast(Any, None), cast(Any, None), cast(Any, None))
+        publish(world.database, "r1", skus(20))
+        await world.visit()
+        unwanted, wanted = sorted(world.records(), key=lambda record: record.skus)
+        for record in (unwanted, wanted):
+            assert await people.retry(record.chunk_id)
+        assert await people.discard(unwanted.chunk_id, "no longer stored")
+        standing = await world.visit()
+        assert had(wms) == dict.fromkeys(wanted.skus, 1)
+        assert standing.chunks == {Progress.FAILED: 1, Progress.ACKNOWLEDGED: 1}
+        states = {record.chunk_id: (record.state, record.retries) for record in world.records()}
+        assert states == {
+            unwanted.chunk_id: (ChunkState.DISCARDED, 0),
+            wanted.chunk_id: (ChunkState.DELIVERED, 1),
+        }
+        publish(world.database, "r2", skus(20))
+        await world.visit()
+        assert had(wms) == skus(20)
+
+
 # -- fallbacks ---------------------------------------------------------------------------------------------------------
 
 
@@ -218,9 +244,38 @@ async def test_chunks_are_dropped_and_delivered_in_order_once_somebody_is_back(t
         assert world.records() == []
 
 
+async def test_a_node_that_stays_away_ends_in_failed_chunks(tmp_path: Path) -> None:
+    """Probes are attempts, too: each chunk has so many, then it is recorded, and nothing is tried for ever."""
+    retry, breaker = {"transient_base": "PT0.001S", "outage": 2}, {"open": "PT0.001S", "longest_open": "PT0.002S"}
+    async with FakeWms(away=True) as wms, DeliveryWorld(tmp_path, to(wms, retry=retry, breaker=breaker)) as world:
+        publish(world.database, "r1", skus(200))
+        standing = await asyncio.wait_for(world.visit(), 30)
+        assert standing.chunks == {Progress.FAILED: 20}
+        assert not standing.is_due("r1")
+        assert max(record.retries for record in world.records()) <= 3 + 2
+        assert wms.statuses.total() <= 20 * (1 + 3 + 2)
+        wms.away = False
+        publish(world.database, "r2", skus(200))
+        await world.visit()
+        assert had(wms) == skus(200)
+
+
 async def _chunks(world: DeliveryWorld) -> dict[str, int]:
     standing = (await world.overview()).standings.get(TARGET)
     return standing.chunks if standing else {}
+
+
+async def test_sinks_with_nothing_to_do_ask_the_database_nothing(tmp_path: Path) -> None:
+    """How all stands is read once for all of them, and again after something was written."""
+    ours = SimpleNamespace(book=SimpleNamespace(of=lambda _: [SimpleNamespace(site_id=SITE)]))
+    async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms)) as world:
+        deliveries = Deliveries(
+            world._bench, cast(Any, ours), cast(Any, SimpleNamespace(partitions={})), cast(Any, None)
+        )
+        before = await deliveries.overview()
+        assert await deliveries.overview() is before
+        await world._bench.database.write(Database.change, lambda c: ledger.stop(c, "wms", "why not", 0))
+        assert (await deliveries.overview()).stopped == {"wms": "why not"}
 
 
 # -- a thousand chunks -------------------------------------------------------------------------------------------------
@@ -277,14 +332,39 @@ def _table(wms: FakeWms, delivered: int, failed: int, during: int, requests: int
 
 
 async def test_sites_that_others_had_are_delivered_anew(tmp_path: Path) -> None:
-    """What a sink has of them is not known any more."""
+    """What a sink has of them is not known any more: it gets all that there is, and loses all that there is not."""
     async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms)) as world:
-        publish(world.database, "r1", skus(5))
+        publish(world.database, "r1", skus(25))
         await world.visit()
-        wms.rows.clear()
+        row = wms.rows.pop((SITE, "SKU-00003"))
+        strangers = ("A", "SKU-00009+", "SKU-00014A", "Z", "Ω")
+        wms.rows |= {(SITE, sku): row for sku in strangers} | {("S2", "Z"): row}
         world.database.change(lambda connection: ledger.doubt(connection, [SITE]))
         await world.visit()
-        assert had(wms) == skus(5)
+        assert {sku: row.order_lines for (site, sku), row in wms.rows.items() if site == SITE} == skus(25)
+        assert ("S2", "Z") in wms.rows
+        ranges = {(span.after, span.until) for one in list(wms.applied.values())[-3:] for span in one.chunk.covers}
+        assert ranges == {(None, "SKU-00009"), ("SKU-00009", "SKU-00019"), ("SKU-00019", None)}
+        publish(world.database, "r2", skus(25, lines=2))
+        await world.visit()
+        assert list(wms.applied.values())[-1].chunk.covers == [], "what is known needs no ranges"
+
+
+async def test_what_was_never_sent_still_bounds_what_is_covered(tmp_path: Path) -> None:
+    """Nothing is known of the sink; of the first run only the last chunk arrives; the second has no D, E, F any more.
+
+    first run    A B C | D E F | G H I      the third chunk is acknowledged
+    second run   A B C           G H I      and the sink has E5, of which nobody knows
+    """
+    async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms, chunk_skus=3)) as world:
+        run = publish(world.database, "r1", dict.fromkeys("ABCDEFGHI", 1))
+        world.database.change(lambda c: ledger.plan(c, TARGET, run, chunk_skus=3, now_ms=0))
+        last = world.database.ask(lambda c: ledger.unsettled(c, TARGET))[-1]
+        world.database.change(lambda c: ledger.move(c, last, Progress.ACKNOWLEDGED, attempts=1))
+        wms.rows[SITE, "E5"] = cast(Any, None)
+        publish(world.database, "r2", {**dict.fromkeys("ABC", 2), **dict.fromkeys("GHI", 1)})
+        assert (await world.visit()).acknowledged
+        assert set(had(wms)) == set("ABC"), "G, H and I are known to be there"
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -76,7 +77,11 @@ async def test_errors_throttling_and_resets_change_no_answer(server: FakeCompute
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault.ERROR, Fault.BROKEN, Fault.RESET, Fault.HALF_BODY, Fault.WRONG_JSON, Fault.THROTTLED]
+    "fault",
+    [
+        *(Fault.ERROR, Fault.UNAVAILABLE, Fault.BROKEN, Fault.RESET, Fault.HALF_BODY, Fault.WRONG_JSON),
+        Fault.THROTTLED,
+    ],
 )
 async def test_what_may_pass_is_tried_again(server: FakeCompute, fault: Fault) -> None:
     """The second attempt succeeds, under the same request id."""
@@ -196,6 +201,17 @@ async def test_waiting_holds_no_slot(server: FakeCompute) -> None:
         assert server.most_at_once == 1
         for task in others:
             task.cancel()
+
+
+async def test_a_worker_that_is_down_is_asked_again_when_it_said(server: FakeCompute) -> None:
+    """A 503 with `Retry-After: 1`: the second attempt comes no sooner, though the rules would have it at once."""
+    server.script = FaultScript(first=(Fault.UNAVAILABLE,), retry_after_s=1)
+    patience = Patience(RetryRules(transient_base_s=0.001), QUICK.circuit)
+    async with VelocityBatchProcessor(server.url, patience=patience) as processor:
+        started = time.monotonic()
+        assert (await processor.fetch_chunk(["A"]))[0]["status"] == "ok"
+    assert 1 <= time.monotonic() - started < 5
+    assert server.statuses == {503: 1, 200: 1}
 
 
 async def test_never_more_requests_at_once_than_slots(server: FakeCompute) -> None:

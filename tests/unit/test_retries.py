@@ -43,6 +43,23 @@ def test_the_servers_own_wait_counts_within_a_bound() -> None:
     assert (waits(told)[0], waits(hour)[0]) == (7, 300)
 
 
+def test_a_server_that_is_down_may_say_for_how_long() -> None:
+    """A 503 with `Retry-After` is asked again no sooner, and no sooner than without; by chance a little later."""
+    told = failure_of(503, "", {"Retry-After": "3"}, NOW)
+    hour = failure_of(503, "", {"Retry-After": "3600"}, NOW)
+    assert told and hour
+    assert (waits(told), waits(told, dice=1.0)) == ([3, 3, 4], [3.75, 3.75, 4])
+    assert waits(hour) == [300] * 3
+
+
+def test_attempts_in_an_outage_end_too() -> None:
+    """A request that probes an endpoint which stays away is given up, however its other attempts fared."""
+    retries, told = Retries(RetryRules(outage_retries=2)), Failure(FailureKind.TRANSIENT, "", 503, retry_after_s=7)
+    assert retries.wait_after(TRANSIENT, 0.0) == 1
+    assert [retries.wait_in_outage(failure, 0.0) for failure in (TRANSIENT, told, TRANSIENT)] == [0, 7, None]
+    assert retries.attempts == 4
+
+
 def test_a_refused_request_is_never_made_again() -> None:
     """The same request would be refused again."""
     assert waits(Failure(FailureKind.REFUSED, "no such site", 404)) == []

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from batcher import service
+from batcher import announced
 from batcher.agenda import Agenda
 from batcher.api import PARTITIONS_HEADER, Api, naming_partitions
 from batcher.following import Position
@@ -179,7 +179,7 @@ async def test_a_recalculation_waits_for_reference_data_loaded_before_it(
     async def ends(_: object, topic: str) -> dict[int, int]:
         return {"f": {0: 0}, "b": {0: 0, 1: 0}, "r": {0: 7}}[topic]
 
-    monkeypatch.setattr(service, "end_offsets", ends)
+    monkeypatch.setattr(announced, "end_offsets", ends)
     town.agenda.book.remove({0, 1})
     town.reference.reached = {0: 6}
     asked = asyncio.create_task(town.service.recalculate(None, 0, "rolling_30d", partial=False))
@@ -187,7 +187,7 @@ async def test_a_recalculation_waits_for_reference_data_loaded_before_it(
     assert not asked.done()
     town.reference.reached = {0: 7}
     assert await asked == []
-    monkeypatch.setattr(service, "SYNC_S", 0.1)
+    monkeypatch.setattr(announced, "SYNC_S", 0.1)
     town.reference.reached = {0: 6}
     with pytest.raises(NotReady, match="reference data"):
         await town.service.recalculate(None, 0, "rolling_30d", partial=False)
@@ -199,7 +199,7 @@ async def test_a_horizon_that_is_only_asked_for_is_not_published(town: Town, mon
     async def ends(*_: object) -> dict[int, int]:
         return {0: 0, 1: 0}
 
-    monkeypatch.setattr(service, "end_offsets", ends)
+    monkeypatch.setattr(announced, "end_offsets", ends)
     town.reference.reached = {0: 0, 1: 0}
     site = town.agenda.book.get(LEFT)
     assert site is not None
@@ -250,7 +250,7 @@ async def test_an_instant_is_not_complete_while_a_window_before_it_is_open(
     async def ends(*_: object) -> dict[int, int]:
         return {0: 0, 1: 0}
 
-    monkeypatch.setattr(service, "end_offsets", ends)
+    monkeypatch.setattr(announced, "end_offsets", ends)
     town.reference.reached = {0: 0, 1: 0}
     town.agenda.book.remove({0, 1})
     window = OpenWindow(site_id=LEFT, start=5, end=10, first_offset=0, count=1, offsets_hash="0" * 16)
