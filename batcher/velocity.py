@@ -67,10 +67,11 @@ class Calculator:
     def _insert_results(self, connection: Connection, run: Run) -> int:
         """How many they are."""
         values = self.prepare(connection, run)
-        ((first_orders, last_orders),) = _QUERIES["order_numbers"].rows(connection)
-        values |= {"first_orders": first_orders, "last_orders": last_orders}
-        passed = [_QUERIES["passed_bound"].filled(number=str(n + 1)).sql for n in range(HORIZONS[run.horizon].blocks)]
-        query = _QUERIES["calculate"].filled(block=f"({' + '.join(passed)})")
+        values |= _QUERIES["number_ranges"].table(connection).to_pylist()[0]
+        blocks = range(HORIZONS[run.horizon].blocks + 1)
+        sums = " UNION ALL ".join(_QUERIES["even_sums"].filled(block=str(block)).sql for block in blocks)
+        passed = " + ".join(_QUERIES["passed_bound"].filled(block=str(block)).sql for block in blocks[1:])
+        query = _QUERIES["calculate"].filled(even_sums=sums, block=f"({passed})")
         return query.value(connection, **values)
 
     def _plan(
@@ -141,7 +142,7 @@ class Calculator:
             "horizon": run.horizon,
             "as_of_ms": run.as_of_ms,
             "start_ms": run.start_ms,
-            "block_bounds_ms": list(horizon.block_bounds(run.as_of_ms, zone)),
+            "bounds_ms": [run.start_ms, *horizon.block_bounds(run.as_of_ms, zone)],
             "days_ahead_ms": demand.days_ahead(run.as_of_ms, zone),
             "days": horizon.days,
             "require_known_items": rules.require_known_items,

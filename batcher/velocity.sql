@@ -4,10 +4,7 @@
 INSERT INTO results BY NAME
 -- Facts of even series are summed up before anything is looked up; only those of others are joined with what they count.
 WITH even_sums AS (
-    SELECT series_no, {{block}} AS block, count(*) AS lines, sum(quantity) AS quantity
-    FROM facts ANTI JOIN (SELECT series_no FROM line_spans WHERE source = 'orders' AND NOT is_even) USING (series_no)
-    WHERE series_no BETWEEN $first_orders AND $last_orders AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms
-    GROUP BY ALL
+    {{even_sums}}
 ),
 uneven_lines AS NOT MATERIALIZED (
     SELECT sku_no, {{block}} AS block, in_base_units(quantity, base_units) AS units, normalized_line
@@ -34,25 +31,30 @@ ordered AS (
         sum(lines) FILTER (block > 0) AS block_lines, sum(lines::HUGEINT * lines) FILTER (block > 0) AS block_lines_squared
     FROM ordered_by_block GROUP BY sku_no
 ),
-counted AS NOT MATERIALIZED (
-    SELECT
-        sku_no, source, in_base_units(quantity, base_units) AS units,
-        in_base_units(book_quantity, base_units) AS book_units, abs(quantity) AS deviation, book_quantity
+returned AS (
+    SELECT sku_no, sum(in_base_units(quantity, base_units)) AS units_returned
     FROM weighed_facts
-    WHERE source <> 'orders' AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+    WHERE source = 'returns' AND series_no BETWEEN $first_returns AND $last_returns
+        AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+    GROUP BY sku_no
 ),
-others AS (
+counts AS NOT MATERIALIZED (
     SELECT
-        sku_no,
-        sum(units) FILTER (source = 'returns') AS units_returned,
-        sum(units) FILTER (source = 'cycle-counts') AS variance_units,
-        -- Of counts: nothing else has a book quantity.
+        sku_no, in_base_units(quantity, base_units) AS units, in_base_units(book_quantity, base_units) AS book_units,
+        abs(quantity) AS deviation, book_quantity
+    FROM weighed_facts
+    WHERE source = 'cycle-counts' AND series_no BETWEEN $first_counts AND $last_counts
+        AND event_time_ms >= $start_ms AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
+),
+counted AS (
+    SELECT
+        sku_no, sum(units) AS variance_units,
         sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
         count(book_quantity) AS booked_counts,
         count(*) FILTER (deviation <= book_quantity * $count_tolerance_a::DECIMAL(10, 9)) AS accurate_a,
         count(*) FILTER (deviation <= book_quantity * $count_tolerance_b::DECIMAL(10, 9)) AS accurate_b,
         count(*) FILTER (deviation <= book_quantity * $count_tolerance_c::DECIMAL(10, 9)) AS accurate_c
-    FROM counted GROUP BY sku_no
+    FROM counts GROUP BY sku_no
 ),
 -- Of a series the first fact that is not held. That is its first one, unless that one is held though the unit became valid
 -- afterwards: only then, which is rare, its facts are read from the first one on.
@@ -91,7 +93,8 @@ totals AS (
         coalesce(variance_units, 0) AS variance_units, deviation, book_units,
         booked_counts, accurate_a, accurate_b, accurate_c,
         block_lines, block_lines_squared
-    FROM ordered FULL JOIN others USING (sku_no) JOIN (SELECT DISTINCT sku_no, sku FROM line_spans) USING (sku_no)
+    FROM ordered FULL JOIN returned USING (sku_no) FULL JOIN counted USING (sku_no)
+    JOIN (SELECT DISTINCT sku_no, sku FROM line_spans) USING (sku_no)
 ),
 -- Normalised lines times the mean season index of the days ahead, rounded to 9 decimals.
 projected AS (
@@ -114,7 +117,7 @@ ranked AS (
     SELECT
         *,
         -- With n blocks and their lines c: population deviation / mean = sqrt(n * sum(c * c) - sum(c) * sum(c)) / sum(c).
-        sqrt(((len($block_bounds_ms) - 1) * block_lines_squared - block_lines * block_lines)::DOUBLE)
+        sqrt(((len($bounds_ms) - 2) * block_lines_squared - block_lines * block_lines)::DOUBLE)
             / block_lines::DOUBLE AS demand_cv,
         (sum(demand) OVER ())::DECIMAL(28, 9) AS site_demand,
         coalesce(sum(demand) OVER (
@@ -168,10 +171,25 @@ SELECT
     CASE WHEN stable_class = abc_class THEN 0 ELSE pending END AS pending_runs
 FROM settled JOIN seen USING (sku) ORDER BY sku;
 
+-- name: even_sums
+-- Those of one block, 0 being the time before the first one: block by block, groups are few, and other blocks not read.
+SELECT series_no, {{block}} AS block, count(*) AS lines, sum(quantity) AS quantity
+FROM facts ANTI JOIN (SELECT series_no FROM line_spans WHERE source = 'orders' AND NOT is_even) USING (series_no)
+WHERE series_no BETWEEN $first_orders AND $last_orders
+    AND event_time_ms >= $bounds_ms[{{block}} + 1] AND event_time_ms < $bounds_ms[{{block}} + 2]
+GROUP BY series_no
+
 -- name: passed_bound
 -- The sum of them for all bounds but the last is the number of an event time's block, 0 before the first one.
-(event_time_ms >= $block_bounds_ms[{{number}}])::UTINYINT
+(event_time_ms >= $bounds_ms[{{block}} + 1])::UTINYINT
 
--- name: order_numbers
--- The first and the last number of the site's series of orders: no others lie between them.
-SELECT coalesce(min(series_no), 0), coalesce(max(series_no), 0) FROM line_spans WHERE source = 'orders';
+-- name: number_ranges
+-- The first and the last number of the site's series of each source: no others lie between them.
+SELECT
+    coalesce(min(series_no) FILTER (source = 'orders'), 0) AS first_orders,
+    coalesce(max(series_no) FILTER (source = 'orders'), 0) AS last_orders,
+    coalesce(min(series_no) FILTER (source = 'returns'), 0) AS first_returns,
+    coalesce(max(series_no) FILTER (source = 'returns'), 0) AS last_returns,
+    coalesce(min(series_no) FILTER (source = 'cycle-counts'), 0) AS first_counts,
+    coalesce(max(series_no) FILTER (source = 'cycle-counts'), 0) AS last_counts
+FROM line_spans;
