@@ -29,7 +29,7 @@ class AvroBytes:
         """The ints or longs at each position, and the positions behind them."""
         first = self.octets[at]
         if not (first & _MORE).any():
-            return _unzigzag(first.astype(np.uint64)), self._inside(at + 1)
+            return ((first >> 1) ^ -(first & 1)).view(np.int8).astype(np.int64), self._inside(at + 1)
         words = self._words[at]
         stops = ~words & np.uint64(0x8080808080808080)
         below = (stops & -stops) - np.uint64(1)  # the bits below the top bit of the last octet; all, if that is further
