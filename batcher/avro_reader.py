@@ -1,11 +1,12 @@
 """Batch files, Avro object container files, to columns. No I/O: a file's bytes come from the batch store."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from schemas.avro_fields import Column
 
 #: Blocks are decoded together up to about this many bytes: enough for numpy, little enough for the CPU's caches.
 GROUP_BYTES = 4 << 20
+
+T = TypeVar("T")
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
@@ -51,24 +54,41 @@ def read_batch(file: bytes, site_id: str) -> pa.Table:
     Raises:
         BatchUnreadable: it is no such file.
     """
-    columns, records = scan_batch(file, site_id)
+    columns = file_columns(file)
     names = [column.name for column in columns]
-    return pa.Table.from_batches([some.to_arrow(names) for some in records], arrow_schema(columns))
+    found = scan_batch(file, site_id, lambda records: records.to_arrow(names))
+    return pa.Table.from_batches(list(found), arrow_schema(columns))
 
 
-def scan_batch(file: bytes, site_id: str) -> tuple[tuple[Column, ...], list[Records]]:
-    """The fields of a batch file's records, and the records in their order, many at a time; all of the site.
+def file_columns(file: bytes) -> tuple[Column, ...]:
+    """The fields of a batch file's records.
 
     Raises:
         BatchUnreadable: it is no such file.
     """
-    try:
+    with _unreadable("no readable batch file"):
+        return _Scanner(file).header()[0]
+
+
+def scan_batch(file: bytes, site_id: str, take: Callable[[Records], T]) -> Iterator[T]:
+    """What `take` makes of the records of a batch file in their order, many at a time; all of the site.
+
+    Raises:
+        BatchUnreadable: it is no such file, or a text is none.
+    """
+    with _unreadable(f"no readable batch file of site {site_id}"):
         scanner = _Scanner(file)
         columns, decompress, sync = scanner.header()
-        groups = _groups(scanner.blocks(decompress, sync))
-        return columns, [_decode(columns, group, site_id) for group in groups]
+        for group in _groups(scanner.blocks(decompress, sync)):
+            yield take(_decode(columns, group, site_id))
+
+
+@contextmanager
+def _unreadable(what: str) -> Generator[None]:
+    try:
+        yield
     except (ValueError, KeyError, OSError, isal_zlib.error) as error:
-        raise BatchUnreadable(f"no readable batch file of site {site_id}: {error}") from error
+        raise BatchUnreadable(f"{what}: {error}") from error
 
 
 def _groups(blocks: Iterator[Block]) -> Iterator[list[Block]]:

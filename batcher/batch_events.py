@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from batcher.avro_reader import scan_batch
+from batcher.avro_reader import file_columns, scan_batch
 from batcher.avro_records import SITE, Records
 from batcher.row_hash import HashColumn, Texts, body_hashes, key_hashes
 from schemas.avro_fields import Column
@@ -38,19 +38,18 @@ def read_events(source: Source, site_id: str, file: bytes, names: Collection[str
         BatchUnreadable: it is no batch file of the site.
         OtherColumns: it is one of another source, or of another version of the program.
     """
-    columns, scanned = scan_batch(file, site_id)
-    fields = _FIELDS[source]
-    _check(source, columns)
+    _check(source, file_columns(file))
+    fields, scope = _FIELDS[source], f"{source}/{site_id}/"
     chosen = [name for name in fields if names is None or name in names]
     schema = pa.schema({_RENAMED.get(name, name): fields[name] for name in chosen} | _HASHES)
-    scope = f"{source}/{site_id}/"
-    batches: list[pa.RecordBatch] = []
-    for records in scanned:
+
+    def take(records: Records) -> pa.RecordBatch:
         keys = key_hashes(scope, _texts(records, "event_id"))
         bodies = body_hashes(records.count, [_hashed(records, name) for name in fields])
         arrays = [*records.to_arrow(chosen).columns, pa.array(keys), pa.array(bodies)]
-        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    return pa.Table.from_batches(batches, schema)
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return pa.Table.from_batches(list(scan_batch(file, site_id, take)), schema)
 
 
 def _check(source: Source, columns: Collection[Column]) -> None:

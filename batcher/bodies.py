@@ -47,7 +47,8 @@ def read(
 
 def _read(connection: Connection, wanted: pa.Table, read_file: FileReader, at_hand: Mapping[int, bytes]) -> pa.Table:
     found = [pa.schema([pa.field("batch_no", pa.int32()), *COLUMNS]).empty_table()]
-    for batch in wanted.group_by(["batch_no", "source", "site_id"]).aggregate([]).to_pylist():
+    once = wanted.group_by(["batch_no", "source", "site_id", "key_hash", "body_hash"]).aggregate([])
+    for batch in once.group_by(["batch_no", "source", "site_id"]).aggregate([([], "count_all")]).to_pylist():
         number, source, site_id = batch["batch_no"], Source(batch["source"]), batch["site_id"]
         if number in at_hand:
             events = read_events(source, site_id, at_hand[number])
@@ -56,6 +57,8 @@ def _read(connection: Connection, wanted: pa.Table, read_file: FileReader, at_ha
         numbers = pa.array(np.full(len(events), number, np.int32))
         with registered(connection, "told_events", events.add_column(0, "batch_no", numbers)):
             found.append(_QUERIES["pick"].table(connection))
+        if (missing := batch["count_all"] - len(found[-1])) > 0:
+            raise BatchUnreadable(f"{_place(connection, number).path} has {missing} events no more that it had once")
     return pa.concat_tables(found, promote_options="default")
 
 

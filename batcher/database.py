@@ -162,7 +162,7 @@ class Database:
 
     def conflicts(self, site_id: str | None = None, row_limit: int | None = None) -> pa.Table:
         """Bodies that do not count: see `facts.conflicts`."""
-        with self._file.reading() as connection:
+        with self._file.snapshot() as connection:
             return facts.conflicts(connection, site_id, row_limit, self._read_file)
 
     def fact_statistics(self) -> pa.Table:

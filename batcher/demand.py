@@ -46,3 +46,8 @@ def weigh(
     }
     for step in _WEIGHING:
         _QUERIES[step].rows(connection, **values)
+
+
+def forget(connection: Connection) -> None:
+    """Let go of what `weigh` has made: it takes memory."""
+    connection.execute(_QUERIES["forget"].sql)

@@ -153,6 +153,13 @@ FROM facts JOIN line_spans
     ON facts.series_no = line_spans.series_no
     AND facts.event_time_ms >= line_spans.start_ms AND facts.event_time_ms < line_spans.end_ms;
 
+-- name: forget
+DROP VIEW IF EXISTS temp.weighed_facts;
+DROP TABLE IF EXISTS temp.line_spans;
+DROP TABLE IF EXISTS temp.quotients;
+DROP TABLE IF EXISTS temp.demand_spans;
+DROP TABLE IF EXISTS temp.weight_spans;
+
 -- name: define_half_even_quotient
 -- Of whole numbers, the divisor above 0 and the dividend not below, rounded to a whole number, halves to the even one.
 CREATE OR REPLACE MACRO half_even_quotient(dividend, divisor) AS

@@ -1,21 +1,28 @@
 """Batches into facts, many at a time: each fact once, and the same facts in whatever order batches come."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batcher import bodies, catalogue, contest, fact_sums, series
+from batcher.avro_reader import BatchUnreadable
 from batcher.batch_events import OtherColumns, read_events
 from batcher.bodies import FileReader
 from batcher.known_keys import KnownKeys
 from batcher.queries import Connection, load_queries, registered
 from batcher.row_hash import Hashes
+from runtime.store import StoreError
 from schemas.records import Manifest
 from schemas.sources import Source
+
+#: So many files are read, at most, to name the ids of held facts: what is decisive of these is in the database.
+NAMING_FILES = 20
 
 _QUERIES = load_queries("facts")
 _READ = frozenset({"event_time", "quantity", "variance", "book_quantity", *series.TEXTS})
@@ -190,12 +197,16 @@ def held(
 ) -> pa.Table:
     """Held facts by site and event time: source, site_id, event_id, sku, event_time_ms, uom, quantity, reason.
 
-    `quantity` is a cycle count's variance. Raises what `bodies.read` does.
+    `quantity` is a cycle count's variance. `event_id` is null beyond the first `NAMING_FILES` batches, and where the
+    file of a batch cannot be read: ids are in the files alone.
     """
     values = {"site_id": site_id, "row_limit": row_limit, "require_known_items": require_known_items}
     rows = _QUERIES["held"].table(connection, **values)
-    events = bodies.read(connection, rows, read_file)
-    with registered(connection, "held_rows", rows), registered(connection, "bodies", events):
+    named = [bodies.read(connection, rows.slice(0, 0), read_file)]
+    for number in list(dict.fromkeys(rows.column("batch_no").to_pylist()))[:NAMING_FILES]:
+        with suppress(StoreError, BatchUnreadable):
+            named.append(bodies.read(connection, rows.filter(pc.equal(rows.column("batch_no"), number)), read_file))
+    with registered(connection, "held_rows", rows), registered(connection, "bodies", pa.concat_tables(named)):
         return _QUERIES["name_held"].table(connection)
 
 

@@ -44,7 +44,7 @@ LIMIT $row_limit;
 SELECT
     held_rows.source, held_rows.site_id, event_id, held_rows.sku, held_rows.event_time_ms, held_rows.uom,
     held_rows.quantity, held_rows.reason
-FROM held_rows JOIN bodies USING (batch_no, key_hash, body_hash)
+FROM held_rows LEFT JOIN bodies USING (batch_no, key_hash, body_hash)
 ORDER BY held_rows.site_id, held_rows.event_time_ms, held_rows.source, event_id;
 
 -- name: define_listed_conflicts

@@ -1,4 +1,4 @@
-"""Batch files into rows: verified against their manifests, and as many at once as the worker can bear."""
+"""Batch files into loads: verified against their manifests, and as many at once as the worker can bear."""
 
 import asyncio
 import time

@@ -72,7 +72,9 @@ class Calculator:
         sums = " UNION ALL ".join(_QUERIES["even_sums"].filled(block=str(block)).sql for block in blocks)
         passed = " + ".join(_QUERIES["passed_bound"].filled(block=str(block)).sql for block in blocks[1:])
         query = _QUERIES["calculate"].filled(even_sums=sums, block=f"({passed})")
-        return query.value(connection, **values)
+        skus = query.value(connection, **values)
+        demand.forget(connection)
+        return skus
 
     def _plan(
         self, connection: Connection, site_id: str, as_of_ms: int, horizon: Horizon, trigger: str, now_ms: int

@@ -51,9 +51,9 @@ counted AS (
         sku_no, sum(units) AS variance_units,
         sum(abs(units)) FILTER (book_units IS NOT NULL) AS deviation, sum(book_units) AS book_units,
         count(book_quantity) AS booked_counts,
-        count(*) FILTER (deviation <= book_quantity * $count_tolerance_a::DECIMAL(10, 9)) AS accurate_a,
-        count(*) FILTER (deviation <= book_quantity * $count_tolerance_b::DECIMAL(10, 9)) AS accurate_b,
-        count(*) FILTER (deviation <= book_quantity * $count_tolerance_c::DECIMAL(10, 9)) AS accurate_c
+        count(*) FILTER (deviation <= book_quantity::DECIMAL(28, 3) * $count_tolerance_a::DECIMAL(10, 9)) AS accurate_a,
+        count(*) FILTER (deviation <= book_quantity::DECIMAL(28, 3) * $count_tolerance_b::DECIMAL(10, 9)) AS accurate_b,
+        count(*) FILTER (deviation <= book_quantity::DECIMAL(28, 3) * $count_tolerance_c::DECIMAL(10, 9)) AS accurate_c
     FROM counts GROUP BY sku_no
 ),
 -- Of a series the first fact that is not held. That is its first one, unless that one is held though the unit became valid
@@ -169,7 +169,7 @@ SELECT
     CASE abc_class WHEN 'A' THEN accurate_a WHEN 'B' THEN accurate_b ELSE accurate_c END
         / nullif(booked_counts, 0)::DOUBLE AS count_accuracy,
     CASE WHEN stable_class = abc_class THEN 0 ELSE pending END AS pending_runs
-FROM settled JOIN seen USING (sku) ORDER BY sku;
+FROM settled LEFT JOIN seen USING (sku) ORDER BY sku;
 
 -- name: even_sums
 -- Those of one block, 0 being the time before the first one: block by block, groups are few, and other blocks not read.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hand_made import Event, avro_file, batch, body_sha256, counted, open_database, order, returned
 
+from batcher.avro_reader import BatchUnreadable
 from batcher.database import Database
 from batcher.facts import BatchContradictsManifest, InsertResult, Load
 from runtime.store import BatchMissing, StoredFile
@@ -189,12 +190,7 @@ def test_without_the_file_of_a_rival_nothing_is_decided() -> None:
     """The batch waits, whoever brought the other body and however long ago; once the file is back, it is inserted."""
     files: dict[str, bytes] = {}
 
-    def read(stored: StoredFile) -> bytes:
-        if stored.path not in files:
-            raise BatchMissing(f"there is no {stored.path}")
-        return files[stored.path]
-
-    database = open_database(read_file=read)
+    database = open_database(read_file=lambda stored: files[stored.path] if stored.path in files else lost(stored))
     (first, file), later = batch(Source.ORDERS, order("E1", T)), batch(Source.ORDERS, order("E1", T, quantity=2.0))
     assert outcome(database.insert_batch(first, file, partition=0, offset=0)) == (1, 0, 0)
     again = batch(Source.ORDERS, order("E1", T), order("E2", T))
@@ -204,3 +200,38 @@ def test_without_the_file_of_a_rival_nothing_is_decided() -> None:
     assert (fact_count(database), database.known_batch(later[0].batch_id)) == (2, False)
     files[first.path] = file
     assert outcome(database.insert_batch(*later, partition=0, offset=2)) == (0, 0, 1)
+
+
+def test_a_file_that_has_lost_a_rival_decides_nothing() -> None:
+    """Though it can be read: an event that was there once must be there again, or its id would count twice."""
+    other = avro_file(Source.ORDERS, [order("E9", T)])
+    database = open_database(read_file=lambda _: other)
+    insert(database, Source.ORDERS, order("E1", T))
+    with pytest.raises(BatchUnreadable, match="has 1 events no more"):
+        insert(database, Source.ORDERS, order("E1", T, quantity=2.0))
+    assert fact_count(database) == 1
+
+
+def test_quantities_that_are_equal_in_thousandths_are_one_body() -> None:
+    """Whoever wrote the file: 0.1 + 0.2 is 0.3, also where another body wins."""
+    database = open_database()
+    twice = [counted("E1", T, variance=0.3), counted("E1", T, variance=0.1 + 0.2)]
+    assert outcome(insert(database, Source.CYCLE_COUNTS, *twice)) == (1, 1, 0)
+    assert outcome(insert(database, Source.CYCLE_COUNTS, counted("E1", T, variance=5.0))) == (0, 0, 1)
+    assert (fact_count(database), database.conflicts().num_rows) == (1, 1)
+
+
+def test_ids_of_held_facts_are_left_out_where_their_file_is_away() -> None:
+    """What decides about them is in the database: they are listed all the same."""
+    files: dict[str, bytes] = {}
+    database = open_database(read_file=lambda stored: files[stored.path] if stored.path in files else lost(stored))
+    manifest, file = batch(Source.ORDERS, order("E1", T, uom="BX"))
+    database.insert_batch(manifest, file, partition=0, offset=0)
+    insert(database, Source.ORDERS, order("E2", T, uom="BX"))
+    files[manifest.path] = file
+    listed = database.held().select(["event_id", "uom"]).to_pylist()
+    assert sorted(listed, key=str) == [{"event_id": "E1", "uom": "BX"}, {"event_id": None, "uom": "BX"}]
+
+
+def lost(stored: StoredFile) -> bytes:
+    raise BatchMissing(f"there is no {stored.path}")

@@ -289,6 +289,7 @@ COUNTS = [
     ([(-1.0, 4.0), (50.0, None)], 0.75),  # what has no book quantity does not count
     ([(3.0, 0.0)], None),  # nothing was booked
     ([(3.0, 0.0), (0.0, 4.0)], 0.25),
+    ([(5e8, 1e9)], 0.5),  # the largest that the intake lets through
 ]
 
 
