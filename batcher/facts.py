@@ -21,8 +21,9 @@ from runtime.store import StoreError
 from schemas.records import Manifest
 from schemas.sources import Source
 
-#: So many files are read, at most, to name the ids of held facts: what is decisive of these is in the database.
-NAMING_FILES = 20
+#: Files of so many records together are read, at most, to name the ids of held facts: what decides about these is in the
+#: database.
+NAMED_RECORDS = 1_000_000
 
 _QUERIES = load_queries("facts")
 _READ = frozenset({"event_time", "quantity", "variance", "book_quantity", *series.TEXTS})
@@ -197,13 +198,17 @@ def held(
 ) -> pa.Table:
     """Held facts by site and event time: source, site_id, event_id, sku, event_time_ms, uom, quantity, reason.
 
-    `quantity` is a cycle count's variance. `event_id` is null beyond the first `NAMING_FILES` batches, and where the
-    file of a batch cannot be read: ids are in the files alone.
+    `quantity` is a cycle count's variance. `event_id` is null beyond the first batches, which have `NAMED_RECORDS`, and
+    where the file of a batch cannot be read: ids are in the files alone.
     """
     values = {"site_id": site_id, "row_limit": row_limit, "require_known_items": require_known_items}
     rows = _QUERIES["held"].table(connection, **values)
-    named = [bodies.read(connection, rows.slice(0, 0), read_file)]
-    for number in list(dict.fromkeys(rows.column("batch_no").to_pylist()))[:NAMING_FILES]:
+    sizes = dict(zip(rows.column("batch_no").to_pylist(), rows.column("record_count").to_pylist(), strict=True))
+    named, budget = [bodies.read(connection, rows.slice(0, 0), read_file)], NAMED_RECORDS
+    for number, size in sizes.items():
+        if budget <= 0:
+            break
+        budget -= size
         with suppress(StoreError, BatchUnreadable):
             named.append(bodies.read(connection, rows.filter(pc.equal(rows.column("batch_no"), number)), read_file))
     with registered(connection, "held_rows", rows), registered(connection, "bodies", pa.concat_tables(named)):

@@ -29,15 +29,16 @@ WHERE batch_no >= $first_batch_no AND base_units IS NULL GROUP BY batch_no;
 
 -- name: held
 SELECT
-    batch_no, key_hash, body_hash, source::VARCHAR AS source, site_id, sku, event_time_ms, uom, quantity,
+    batch_no, record_count, key_hash, body_hash, facts.source::VARCHAR AS source, facts.site_id, sku, event_time_ms, uom,
+    quantity,
     CASE
         WHEN sku NOT IN (SELECT sku FROM items) THEN 'item is not listed'
         WHEN (sku, uom) NOT IN (SELECT (sku, uom) FROM items) THEN 'item has no row for this unit'
         ELSE 'unit is not valid yet'
     END AS reason
-FROM converted_facts($require_known_items)
-WHERE base_units IS NULL AND ($site_id IS NULL OR site_id = $site_id)
-ORDER BY site_id, event_time_ms, source, key_hash, body_hash
+FROM converted_facts($require_known_items) AS facts JOIN batches USING (batch_no)
+WHERE base_units IS NULL AND ($site_id IS NULL OR facts.site_id = $site_id)
+ORDER BY facts.site_id, event_time_ms, facts.source, key_hash, body_hash
 LIMIT $row_limit;
 
 -- name: name_held
