@@ -146,9 +146,14 @@ class PipelineWorld:
             timeout=120,
         )
 
-    def drain(self, *options: str, within_s: int = 60) -> None:
-        """Close all windows; a drain that takes too long says who it waits for."""
-        self.run("drain", "--timeout", f"PT{within_s}S", *options)
+    def drain(self, *options: str, stop: bool = False, within_s: int = 60) -> None:
+        """Close all windows, and with `stop` wait for the end of the workers, who might else take what is sent next.
+
+        A drain that takes too long says who it waits for.
+        """
+        self.run("drain", "--timeout", f"PT{within_s}S", *options, *(["--stop"] if stop else []))
+        for worker in self.workers if stop else ():
+            worker.process.wait(30)
 
     @property
     def logs(self) -> str:

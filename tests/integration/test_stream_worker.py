@@ -22,7 +22,7 @@ def positions(world: PipelineWorld) -> int:
 
 def drained(world: PipelineWorld, *, stop: bool = True) -> None:
     """Close everything and, with `stop`, end the workers."""
-    world.drain("--no-batch-wait", *(["--stop"] if stop else []))
+    world.drain("--no-batch-wait", stop=stop)
 
 
 def assert_conserved(world: PipelineWorld) -> int:
