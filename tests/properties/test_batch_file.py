@@ -4,6 +4,7 @@ import io
 import json
 import struct
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import fastavro
@@ -34,6 +35,13 @@ instants = st.integers(-62_135_596_800_000, 253_402_300_799_999)  # the years 1 
 VALUES = {pa.string(): texts, pa.int64(): longs, pa.float64(): doubles}
 
 
+@cache
+def column_of(values: st.SearchStrategy[Any], length: int, nullable: bool) -> st.SearchStrategy[list[Any]]:
+    """So many values; columns of but one are common, and encoded another way. Made once: that is what takes long."""
+    one = st.none() | values if nullable else values
+    return st.builds(lambda value: [value] * length, one) | st.lists(one, min_size=length, max_size=length)
+
+
 @st.composite
 def tables(draw: st.DrawFn, source: Source, times: st.SearchStrategy[int]) -> pa.Table:
     """1 to 8 rows in any chunks, columns in any order, with slack around: what slicing and concatenating leave."""
@@ -41,9 +49,7 @@ def tables(draw: st.DrawFn, source: Source, times: st.SearchStrategy[int]) -> pa
     columns = {"unrelated": pa.array([b""] * (count + 2))}
     for field in BatchFormat(source, "null").rows_schema:
         values = times if field.name in TIMES else VALUES[field.type]
-        one = st.none() | values if field.nullable else values
-        same = draw(st.booleans())  # columns of one value are common, and encoded another way
-        column = [draw(one)] * (count + 2) if same else draw(st.lists(one, min_size=count + 2, max_size=count + 2))
+        column = draw(column_of(values, count + 2, field.nullable))
         if field.type == pa.string() and draw(st.integers(0, 19)) == 0:
             column[draw(st.integers(0, count + 1))] = draw(long_texts)
         columns[field.name] = pa.array(column, field.type)
