@@ -43,7 +43,8 @@ class Publisher:
 
     def __init__(self, settings: Settings, partition: int) -> None:
         self._topic = settings.topics.name(TopicRole.COEFFICIENTS)
-        self._refused = False
+        self._why_lost = ""
+        self._publishing: asyncio.Task[None] | None = None
         self._timeout_s = settings.kafka.transaction_timeout.total_seconds()
         self._producer: AIOKafkaProducer = transactional_producer(
             settings.kafka,
@@ -57,7 +58,14 @@ class Publisher:
         await self._producer.start()
 
     async def close(self) -> None:
-        """Give up the producer; an unfinished transaction is aborted by the next owner or by time."""
+        """Give up the producer and what it is publishing; the next owner, or time, aborts an unfinished transaction.
+
+        A closed producer would let whoever waits for its transaction wait for all of the time that it may take.
+        """
+        self._why_lost = "it was closed"
+        if self._publishing:
+            self._publishing.cancel()
+            await asyncio.wait([self._publishing])
         await close_producer(self._producer, STOP_S)
 
     async def publish(self, rows: Sequence[OutboxRow], traceparents: Mapping[str, str] = NO_TRACES) -> None:
@@ -65,10 +73,20 @@ class Publisher:
 
         Raises:
             PublicationRefused: aborted; nothing was published.
-            PublisherLost: fenced, or the outcome is unknown, or the last publication was refused.
+            PublisherLost: fenced, or closed, or the outcome is unknown, or the last publication was refused.
         """
-        if self._refused:
-            raise PublisherLost("its last publication was refused", fenced=False)
+        if self._why_lost:
+            raise PublisherLost(self._why_lost, fenced=False)
+        self._publishing = asyncio.create_task(self._publish(rows, traceparents))
+        try:
+            await asyncio.wait([self._publishing])
+        finally:
+            self._publishing.cancel()
+        if self._publishing.cancelled():
+            raise PublisherLost("it was closed meanwhile", fenced=False)
+        self._publishing.result()
+
+    async def _publish(self, rows: Sequence[OutboxRow], traceparents: Mapping[str, str]) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.begin_transaction()
@@ -76,7 +94,7 @@ class Publisher:
                 await asyncio.gather(*sent)
         except Exception as error:
             await self._abort(error)
-            self._refused = True
+            self._why_lost = "its last publication was refused"
             raise PublicationRefused(repr(error)) from error
         crash_point("batch.before_publish")
         try:

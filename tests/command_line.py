@@ -1,25 +1,56 @@
-"""Commands run within the process of a test: quicker than one of their own."""
+"""Commands run within the process of a test: quicker than one of their own, which would mostly import."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
 
-from pipeline_world import PipelineWorld
+import pytest
 from typer.testing import CliRunner
 
-from console.main import app, report
+from console.main import main
+
+if TYPE_CHECKING:
+    from pipeline_world import PipelineWorld
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command printed: its answer, and everything together."""
+class Ended:
+    """How a command ended, and what it printed."""
 
+    returncode: int
     stdout: str
-    output: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Everything together."""
+        return self.stdout + self.stderr
 
 
-def velocity(world: PipelineWorld, *arguments: str, code: int = 0, stdin: bytes | None = None) -> Said:
-    """Run a command within this process; `report` makes the exit code of an error, as `main` does."""
-    ended = CliRunner().invoke(app, list(arguments), env=world.environment, input=stdin)
-    error = ended.exception if isinstance(ended.exception, Exception) else None
-    found = ended.exit_code if error is None else report(error)
-    assert found == code, f"{ended.output}\n{error!r}"
-    return Said(ended.stdout, f"{ended.output}\n{error or ''}")
+def run_here(
+    arguments: Sequence[str], environment: Mapping[str, str], directory: Path, stdin: bytes | None = None
+) -> Ended:
+    """Run a command as its entry point does, with this environment and no other, in this directory."""
+    only_ours = {**dict.fromkeys(os.environ), **environment}
+    with (
+        contextlib.chdir(directory),
+        patch.multiple(sys, argv=["velocity", *arguments], excepthook=sys.excepthook),  # Typer sets a hook of its own
+        CliRunner().isolation(stdin, only_ours) as (stdout, stderr, _),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Ended(int(end.value.code or 0), stdout.getvalue().decode(), stderr.getvalue().decode())
+
+
+def velocity(world: "PipelineWorld", *arguments: str, code: int = 0, stdin: bytes | None = None) -> Ended:
+    """Run a command that must end with this exit code."""
+    ended = run_here(arguments, world.environment, world.directory, stdin)
+    assert ended.returncode == code, ended.output
+    return ended

@@ -16,6 +16,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 import fastavro
+from command_line import Ended, run_here
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from runtime.settings import Settings
@@ -125,34 +126,43 @@ class PipelineWorld:
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
-    def run(self, *command: str, timeout_s: float = 120, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command of the command line to its end."""
-        try:
-            done = subprocess.run(
-                [*RUN, *command],
-                check=False,
-                env=self.environment,
-                cwd=self.directory,
-                text=True,
-                capture_output=True,
-                timeout=timeout_s,
-            )
-        except subprocess.TimeoutExpired as late:
-            said = (late.stderr or b"")[-500:]
-            raise AssertionError(f"velocity {' '.join(command)}: {late}\n{said!r}\n{self.logs}") from None
-        if check and done.returncode:
-            failed = f"velocity {' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    def run(self, *command: str, check: bool = True) -> Ended:
+        """Run a command of the command line to its end, within this process."""
+        ended = run_here(command, self.environment, self.directory)
+        if check and ended.returncode:
+            failed = f"velocity {' '.join(command)}: exit {ended.returncode}\n{ended.output}"
             raise AssertionError(f"{failed}\n{self.logs}")
-        return done
+        return ended
+
+    def run_apart(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a process of its own, which may be killed."""
+        return subprocess.run(
+            [*RUN, *command],
+            check=False,
+            env=self.environment,
+            cwd=self.directory,
+            text=True,
+            capture_output=True,
+            timeout=120,
+        )
+
+    def drain(self, *options: str, stop: bool = False, within_s: int = 60) -> None:
+        """Close all windows, and with `stop` wait for the end of the workers, who might else take what is sent next.
+
+        A drain that takes too long says who it waits for.
+        """
+        self.run("drain", "--timeout", f"PT{within_s}S", *options, *(["--stop"] if stop else []))
+        for worker in self.workers if stop else ():
+            worker.process.wait(30)
 
     @property
     def logs(self) -> str:
         """How each worker ended, if it did, and the end of its log."""
         return "\n".join(f"{w.log.name}: exit {w.process.poll()}\n{w.text[-1500:]}" for w in self.workers)
 
-    def json(self, *command: str, **options: Any) -> Any:
+    def json(self, *command: str) -> Any:
         """Run a command with `--json` and parse what it prints."""
-        return json.loads(self.run(*command, "--json", **options).stdout)
+        return json.loads(self.run(*command, "--json").stdout)
 
     def start(self, command: str, worker_id: str, **environment: str) -> WorkerProcess:
         """Start `stream` or `batch`."""

@@ -75,7 +75,7 @@ def stages(make_world: Any) -> Iterator[Stages]:
     world.start("batch", "b1")
     for source, lines in feed.lines.items():
         world.produce(source, [line for _, line in lines])
-    world.run("drain", timeout_s=180)
+    world.drain(within_s=180)
     raw = {source.value: [line for _, line in timed] for source, timed in feed.lines.items()}
     with GeneratedOracle(raw, [items]) as early_oracle:
         early = calculated(world, early_oracle, INSTANTS)

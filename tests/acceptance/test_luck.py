@@ -59,7 +59,7 @@ def lines_of(feed: GeneratedFeed, *, shuffled: bool) -> dict[Source, list[bytes]
 
 def coefficients(world: PipelineWorld, feed: GeneratedFeed) -> str:
     """Drain, recalculate both sites at the end of the feed, and print all rows."""
-    world.run("drain", timeout_s=120)
+    world.drain(within_s=120)
     last_ms = max(event.event_time_ms for lines in feed.lines.values() for event in lines)
     as_of = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(last_ms / 1000))
     world.run("recalc", "--as-of", as_of, "--partial")

@@ -39,7 +39,7 @@ def pipeline(make_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Pipel
     feed = tmp_path_factory.mktemp("feed")
     retail_sample.write_feed(feed)
     feed_all(world, feed)
-    world.run("drain", timeout_s=180)
+    world.drain(within_s=180)
     return world
 
 
@@ -116,7 +116,7 @@ def test_a_coefficient_is_explained_down_to_its_batches(pipeline: PipelineWorld)
 
 def test_the_audit_accounts_for_every_line(pipeline: PipelineWorld) -> None:
     """Delivered = batches + corrections + dead letters + open, down to every offset."""
-    audit = pipeline.json("audit", "--deep", timeout_s=300)
+    audit = pipeline.json("audit", "--deep")
     assert audit["complete"] is True, audit
     assert audit["delivered"] == LINES
     parts = ("in_batches", "in_corrections", "dead_lettered", "open")
@@ -150,10 +150,10 @@ def test_disorder_late_doubled_and_malformed_lines_change_nothing(pipeline: Pipe
     lines = [line for of_source in sent.values() for line in of_source]
     for source, of_source in sent.items():
         world.produce(source, of_source)
-    world.run("drain", timeout_s=180)
+    world.drain(within_s=180)
     for _, utc in INSTANTS.values():
         assert coefficients(world, f"{utc}:00Z") == coefficients(pipeline, f"{utc}:00Z")
-    audit = world.json("audit", "--deep", timeout_s=300)
+    audit = world.json("audit", "--deep")
     assert audit["complete"] is True, audit
     assert audit["delivered"] == len(lines) > 1.005 * LINES
     assert audit["in_corrections"] > 0.005 * LINES

@@ -99,7 +99,7 @@ def test_one_trace_follows_an_event_from_kafka_to_its_coefficient_and_the_wms(
     producer.produce(topic, order("E1", SECRET, "2026-03-01T10:15:00Z"), key=b"K-SECRET", partition=0, headers=[header])
     producer.produce(topic, order("E2", "OTHER", "2026-03-01T10:20:00Z"), partition=1)
     producer.flush(10)
-    world.run("drain", "--timeout", "PT60S")
+    world.drain()
     assert until(lambda: len(collector.named("publication")) == 1, 30), world.logs
     parent = SPAN
     for name in ("fetch", "batch", "facts", "recalculation", "publication"):
@@ -127,7 +127,7 @@ def test_top_shows_both_workers_and_says_who_does_not_answer(world: PipelineWorl
     world.start("batch", "b1")
     stream = world.start("stream", "s1")
     world.produce(Source.ORDERS, orders(50))
-    world.run("drain", "--timeout", "PT60S")
+    world.drain()
 
     def seen() -> dict[str, Any]:
         said = {

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 from batch_world import HOUR, NOON, BatchWorker, BatchWorld, Order
 from pipeline_world import PipelineWorld, until
-from prometheus_client import REGISTRY
+from prometheus_client import Counter, Gauge
 
 from batcher import feed, loading
 from batcher.async_database import AsyncDatabase
@@ -22,7 +22,7 @@ from batcher.headroom import Headroom
 from batcher.loading import Loaded, Loader
 from batcher.manifests import Progress
 from batcher.memory import Memory
-from batcher.metrics import LOAD_FAILURES
+from batcher.metrics import FACTS, HELD_BATCHES, LIMIT, LIMIT_REASON, LOAD_FAILURES
 from batcher.partition import OwnedPartition
 from batcher.pulse import bounds_of
 from batcher.reading import read_load
@@ -90,9 +90,9 @@ async def running(*work: Any) -> AsyncIterator[None]:
                 await task
 
 
-def sample(name: str, **labels: str) -> float:
-    """A sample of this process; 0 where there is none."""
-    return REGISTRY.get_sample_value(name, labels) or 0.0
+def sample(metric: Counter | Gauge, **labels: str) -> float:
+    """A sample of this process; 0 where there is none. To ask the registry would collect all metrics, each time."""
+    return next((one.value for one in metric.collect()[0].samples if one.labels == labels), 0.0)
 
 
 def failures() -> float:
@@ -196,21 +196,21 @@ async def test_while_the_loop_lags_fewer_files_are_read_at_once_and_then_more_ag
     monkeypatch.setattr(loading, "read_load", lambda *of: (time.sleep(0.05), read_load(*of))[1])  # files queue
     world.checkpoint(Source.ORDERS, NOON, hourly(range(BACKLOG)))
     settings = settings_of(world, load_records=1, max_loop_lag="PT0.4S")
-    before = sample("velocity_facts_loaded_total", source="orders")
+    before = sample(FACTS, source="orders")
 
     failed = failures()
 
     def limit() -> float:
-        return sample("velocity_read_concurrency_limit")
+        return sample(LIMIT)
 
     async with running(_work(settings, Health(), Apis(), "127.0.0.1:1")):
         await eventually(lambda: limit() >= 6)
         async with running(block_repeatedly(0.6)):
             fell_s = await eventually(lambda: limit() <= 3)
-            assert sample("velocity_batch_concurrency_reason", reason="loop_lag") == 1
+            assert sample(LIMIT_REASON, reason="loop_lag") == 1
         await eventually(lambda: limit() >= 5)
         assert fell_s < 2.0
-        assert sample("velocity_batch_concurrency_reason", reason="queue") == 1
-        assert sample("velocity_held_batches") == 0
-        await eventually(lambda: sample("velocity_facts_loaded_total", source="orders") == before + BACKLOG, 60)
+        assert sample(LIMIT_REASON, reason="queue") == 1
+        assert sample(HELD_BATCHES) == 0
+        await eventually(lambda: sample(FACTS, source="orders") == before + BACKLOG, 60)
         assert failures() == failed

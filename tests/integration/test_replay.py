@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
 from confluent_kafka import Producer
 from pipeline_world import RUN, PipelineWorld, until
-from typer.testing import CliRunner
 
-from console.main import app, report
 from sandbox.kafka import EmbeddedKafka
 from schemas.codecs import decode
 from schemas.dead_letters import DeadLetter
@@ -27,7 +26,7 @@ NOON = 1_298_980_800_000  # 2011-03-01T12:00:00Z
 
 @pytest.fixture
 def world(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> Iterator[PipelineWorld]:
-    """As everywhere, but the topics are applied within this process, which is faster."""
+    """As everywhere, but the topics are applied by the command line."""
     world = PipelineWorld(broker.bootstrap_servers, topic_prefix.rstrip("."), tmp_path)
     velocity(world, "topics", "apply")
     yield world
@@ -76,11 +75,8 @@ def post(world: PipelineWorld, *letters: DeadLetter) -> None:
 
 
 def velocity(world: PipelineWorld, *arguments: str, code: int = 0) -> str:
-    """Run a command within this process, which is faster; what it prints."""
-    ended = CliRunner().invoke(app, list(arguments), env=world.environment)
-    found = report(ended.exception) if isinstance(ended.exception, Exception) else ended.exit_code
-    assert found == code, ended.output
-    return ended.stdout
+    """What a command prints that must end with this exit code."""
+    return command_line.velocity(world, *arguments, code=code).stdout
 
 
 def velocity_json(world: PipelineWorld, *arguments: str) -> Any:
@@ -157,7 +153,7 @@ def test_a_killed_replay_is_finished_by_the_next_one(world: PipelineWorld, momen
     count = 1200
     post(world, *(letter(world, offset) for offset in range(count)))
     world.extra["VELOCITY_CRASH_AT"] = f"{moment}:2"
-    assert world.run("dlq", "replay", "--class", "unknown_unit", check=False).returncode == -signal.SIGKILL
+    assert world.run_apart("dlq", "replay", "--class", "unknown_unit").returncode == -signal.SIGKILL
     del world.extra["VELOCITY_CRASH_AT"]
     committed = 500 if moment == "replay.before_commit" else 1000
     done = velocity_json(world, "dlq", "replay", "--class", "unknown_unit")

@@ -59,7 +59,7 @@ def test_two_workers_under_fire_lose_and_double_nothing(world: PipelineWorld, se
             if not worker.running:
                 workers[each] = world.start("stream", each)
     assert until(lambda: all("assigned" in worker.text for worker in workers.values()), 60)
-    world.run("drain", "--stop", "--no-batch-wait", timeout_s=180)
+    world.drain("--no-batch-wait", stop=True, within_s=180)
     total = world.assert_each_offset_once()
     counts = [frontier.counts for frontier in world.frontiers().values()]
     assert sum(c.delivered for c in counts) == total

@@ -36,7 +36,7 @@ def settle(world: PipelineWorld, worker: WorkerProcess, count: int) -> None:
 
 def drain(world: PipelineWorld) -> None:
     """Close everything and end the workers."""
-    world.run("drain", "--stop", "--no-batch-wait", timeout_s=60)
+    world.drain("--no-batch-wait", stop=True)
 
 
 def alter(world: PipelineWorld, topic: str, name: str, value: str) -> None:

@@ -22,7 +22,7 @@ def positions(world: PipelineWorld) -> int:
 
 def drained(world: PipelineWorld, *, stop: bool = True) -> None:
     """Close everything and, with `stop`, end the workers."""
-    world.run("drain", "--no-batch-wait", *(["--stop"] if stop else []), timeout_s=60)
+    world.drain("--no-batch-wait", stop=stop)
 
 
 def assert_conserved(world: PipelineWorld) -> int:

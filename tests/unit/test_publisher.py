@@ -58,3 +58,23 @@ async def test_a_fence_loses_the_partition_to_another_worker(monkeypatch: pytest
     with pytest.raises(PublisherLost) as lost:
         await publisher.publish(ROWS)
     assert lost.value.fenced
+
+
+async def test_who_publishes_hears_at_once_that_the_partition_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed producer never settles its transaction: to wait for that would hold up the other partitions."""
+    publisher, sending = Publisher(Settings(), 0), asyncio.Event()
+    publisher._producer._txn_manager.set_pid_and_epoch(1, 0)
+
+    async def send(row: OutboxRow, _: object) -> "asyncio.Future":
+        sending.set()
+        return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(publisher, "_send", send)
+    publishing = asyncio.create_task(publisher.publish(ROWS))
+    await sending.wait()
+    await publisher.close()
+    with pytest.raises(PublisherLost, match="it was closed meanwhile") as lost:
+        await asyncio.wait_for(publishing, 5)
+    assert not lost.value.fenced
+    with pytest.raises(PublisherLost, match="it was closed"):
+        await publisher.publish(ROWS)
