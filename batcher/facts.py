@@ -21,8 +21,8 @@ from runtime.store import StoreError
 from schemas.records import Manifest
 from schemas.sources import Source
 
-#: Files of so many records together are read, at most, to name the ids of held facts: what decides about these is in the
-#: database.
+#: Files of so many records together are read, at most, to name the ids of held facts: what decides about these is in
+#: the database.
 NAMED_RECORDS = 1_000_000
 
 _QUERIES = load_queries("facts")
