@@ -69,24 +69,28 @@ def body_hashes(rows: int, columns: Iterable[HashColumn]) -> Hashes:
 def _text_hashes(texts: Texts, start: int) -> Hashes:
     """The hashes of texts, shape (n,), each from the state `start`."""
     lengths = texts.ends - texts.starts
-    hashes = _stir(np.full(len(lengths), start, np.uint64), lengths.astype(np.uint64))
+    hashes = _stir(np.full(len(lengths), start, np.uint64), lengths.view(np.uint64))
     for rows, words in _words(texts, lengths):
-        hashes[rows] = _stir(hashes[rows], words)
+        if rows is None:
+            _stir(hashes, words)
+        else:
+            hashes[rows] = _stir(hashes[rows], words)
     return hashes
 
 
-def _words(texts: Texts, lengths: Longs) -> Iterator[tuple[slice | Longs, Hashes]]:
-    """The texts' next words of eight octets each, filled up with zeros, and the rows that have one."""
+def _words(texts: Texts, lengths: Longs) -> Iterator[tuple[Longs | None, Hashes]]:
+    """The texts' next words of eight octets each, filled up with zeros, and the rows that have one; None for all."""
     octets, starts, _ = texts
     words = np.ndarray((len(octets) - _WORD + 1,), "<u8", octets, strides=(1,))  # they overlap
     shortest, longest = (int(lengths.min()), int(lengths.max())) if len(lengths) else (0, 0)
-    rows: slice | Longs = slice(None)
     for begin in range(0, longest, _WORD):
-        if shortest <= begin:
-            rows = np.flatnonzero(lengths > begin)
-        found = words[starts[rows] + begin]
-        if shortest < begin + _WORD:
-            found &= _MASKS[np.minimum(lengths[rows] - begin, _WORD)]
+        rows = np.flatnonzero(lengths > begin) if shortest <= begin else None
+        found = words[(starts if rows is None else starts[rows]) + begin]
+        if shortest == longest:  # as ids often are
+            found &= _MASKS[min(shortest - begin, _WORD)]
+        elif shortest < begin + _WORD:
+            rest = (lengths if rows is None else lengths[rows]) - begin
+            found &= _MASKS[np.minimum(rest, _WORD)]
         yield rows, found
 
 
