@@ -1,9 +1,10 @@
 """Commands run within the process of a test: quicker than one of their own, which would mostly import."""
 
 import contextlib
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ def run_here(
     with (
         contextlib.chdir(directory),
         patch.multiple(sys, argv=["velocity", *arguments], excepthook=sys.excepthook),  # Typer sets a hook of its own
+        _logs_as_before(),
         CliRunner().isolation(stdin, only_ours) as (stdout, stderr, _),
     ):
         with pytest.raises(SystemExit) as end:
@@ -47,6 +49,18 @@ def run_here(
         sys.stdout.flush()
         sys.stderr.flush()
         return Ended(int(end.value.code or 0), stdout.getvalue().decode(), stderr.getvalue().decode())
+
+
+@contextlib.contextmanager
+def _logs_as_before() -> Generator[None]:
+    """A command sends logs to its standard error, which is closed once it has ended: let go of that then."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def velocity(world: "PipelineWorld", *arguments: str, code: int = 0, stdin: bytes | None = None) -> Ended:

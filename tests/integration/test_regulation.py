@@ -204,7 +204,7 @@ async def test_while_the_loop_lags_fewer_files_are_read_at_once_and_then_more_ag
         return sample(LIMIT)
 
     async with running(_work(settings, Health(), Apis(), "127.0.0.1:1")):
-        await eventually(lambda: limit() >= 6)
+        await eventually(lambda: limit() >= 6, within_s=60)  # then there is something to fall from
         async with running(block_repeatedly(0.6)):
             fell_s = await eventually(lambda: limit() <= 3)
             assert sample(LIMIT_REASON, reason="loop_lag") == 1
