@@ -18,6 +18,10 @@ _QUERIES = load_queries("bodies")
 FileReader = Callable[[StoredFile], bytes]
 
 
+#: What `read` gives where nothing is wanted.
+NONE = pa.schema([pa.field("batch_no", pa.int32()), *COLUMNS]).empty_table()
+
+
 def no_files(file: StoredFile) -> bytes:
     """The reader of a process that has no batch store.
 
@@ -46,27 +50,25 @@ def read(
 
 
 def _read(connection: Connection, wanted: pa.Table, read_file: FileReader, at_hand: Mapping[int, bytes]) -> pa.Table:
-    found = [pa.schema([pa.field("batch_no", pa.int32()), *COLUMNS]).empty_table()]
+    found = [NONE]
     once = wanted.group_by(["batch_no", "source", "site_id", "key_hash", "body_hash"]).aggregate([])
     for batch in once.group_by(["batch_no", "source", "site_id"]).aggregate([([], "count_all")]).to_pylist():
-        number, source, site_id = batch["batch_no"], Source(batch["source"]), batch["site_id"]
+        number = batch["batch_no"]
         if number in at_hand:
-            events = read_events(source, site_id, at_hand[number])
+            name, file = f"batch number {number}", at_hand[number]
         else:
-            events = _read_again(_place(connection, number), source, site_id, read_file)
+            place = _place(connection, number)
+            name, file = place.path, read_file(place)
+        try:
+            events = read_events(Source(batch["source"]), batch["site_id"], file)
+        except (BatchUnreadable, OtherColumns) as error:
+            raise BatchUnreadable(f"{name}: {error}") from error
         numbers = pa.array(np.full(len(events), number, np.int32))
         with registered(connection, "told_events", events.add_column(0, "batch_no", numbers)):
             found.append(_QUERIES["pick"].table(connection))
-        if (missing := batch["count_all"] - len(found[-1])) > 0:
-            raise BatchUnreadable(f"{_place(connection, number).path} has {missing} events no more that it had once")
+        if missing := batch["count_all"] - len(found[-1]):
+            raise BatchUnreadable(f"{name} has {missing} events no more that it had once")
     return pa.concat_tables(found, promote_options="default")
-
-
-def _read_again(place: StoredFile, source: Source, site_id: str, read_file: FileReader) -> pa.Table:
-    try:
-        return read_events(source, site_id, read_file(place))
-    except (BatchUnreadable, OtherColumns) as error:
-        raise BatchUnreadable(f"{place.path}: {error}") from error
 
 
 def _place(connection: Connection, batch_no: int) -> StoredFile:

@@ -204,7 +204,7 @@ def held(
     values = {"site_id": site_id, "row_limit": row_limit, "require_known_items": require_known_items}
     rows = _QUERIES["held"].table(connection, **values)
     sizes = dict(zip(rows.column("batch_no").to_pylist(), rows.column("record_count").to_pylist(), strict=True))
-    named, budget = [bodies.read(connection, rows.slice(0, 0), read_file)], NAMED_RECORDS
+    named, budget = [bodies.NONE], NAMED_RECORDS
     for number, size in sizes.items():
         if budget <= 0:
             break

@@ -1,5 +1,6 @@
 """What the fake servers have in common: they listen on loopback, fail by script, and count what they answered."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
@@ -13,7 +14,7 @@ MAX_BODY_BYTES = 64 << 20
 
 
 @dataclass
-class ScriptedServer:
+class ScriptedServer(ABC):
     """Started and stopped as an async context manager; its fields may be changed while it runs.
 
     `statuses` counts answers by status, 0 for connections that it ended.
@@ -53,9 +54,9 @@ class ScriptedServer:
         server = self._runner.server if self._runner else None
         return len(server.connections) if server else 0
 
+    @abstractmethod
     async def take(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
-        raise NotImplementedError
 
     def next_fault(self) -> Fault | None:
         """What befalls the request that has just come."""
