@@ -24,7 +24,7 @@ from console import screen
 from console.audit_run import AuditReport, audit
 from console.client import BatchApi, Question
 from console.configuration import PREFIX, load_settings
-from console.dead_letters import LetterFilter, LetterStats, letter_stats
+from console.desk.letters import LetterFilter, LetterStats, letter_stats
 from console.drain import DrainOptions, drain
 from console.errors import CommandFailed
 from console.lines import KeyField

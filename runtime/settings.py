@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from runtime.batch_settings import ApiSettings, BatchSettings, ScheduleSettings, VelocitySettings
+from runtime.desk_settings import DeskSettings, ServeSettings
 from runtime.setting_types import Duration, Section, WindowText, Zone
 from runtime.sink_settings import SinkName, SinkSettings
 from schemas.sources import Source
@@ -156,6 +157,8 @@ class Settings(BaseSettings):
     velocity: VelocitySettings = VelocitySettings()
     schedule: ScheduleSettings = ScheduleSettings()
     api: ApiSettings = ApiSettings()
+    desk: DeskSettings = DeskSettings()
+    serve: ServeSettings = ServeSettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
     traces: TracesSettings = TracesSettings()

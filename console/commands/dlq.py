@@ -30,7 +30,7 @@ def list_letters(
       velocity dlq list --class bad_format --source orders
       velocity dlq list --sku POST --since 2011-03-01T00:00:00Z --limit 10
     """
-    from console.letter_views import json_row, newest, table_row
+    from console.desk.views import json_row, newest, table_row
 
     settings = settings_of(ctx, with_topics=True)
     found = asyncio.run(newest(settings, letters.filter(settings), limit, waiting_only=waiting))
@@ -56,8 +56,8 @@ def show(
       velocity dlq show wms.orders.v1/3/1207
       velocity dlq show wms.orders.v1/3/1207 --raw > letter.bin
     """
-    from console.dead_letters import find_letter
-    from console.letter_views import details, json_details
+    from console.desk.letters import find_letter
+    from console.desk.views import details, json_details
 
     letter = asyncio.run(find_letter(settings_of(ctx, with_topics=True), letter_id))
     if letter is None:
@@ -84,7 +84,7 @@ def stats(
     Example:
       velocity dlq stats --json | jq .by_class
     """
-    from console.dead_letters import letter_stats
+    from console.desk.letters import letter_stats
     from schemas.errors import MEANINGS
 
     settings = settings_of(ctx, with_topics=True)
@@ -120,7 +120,7 @@ def replay(
       velocity dlq replay --class unknown_unit --why "CRATE added" --dry-run
       velocity dlq replay --id wms.orders.v1/3/1207
     """
-    from console.replay import replay as send_back
+    from console.desk.replay import replay as send_back
 
     if not letters.classes and not letters.ids:
         raise UsageError("say which: --class CLASS or --id ID")

@@ -12,7 +12,7 @@ from schemas.errors import ErrorClass
 from schemas.sources import Source
 
 if TYPE_CHECKING:
-    from console.dead_letters import LetterFilter
+    from console.desk.letters import LetterFilter
     from runtime.settings import Settings
 
 Classes = Annotated[list[ErrorClass] | None, typer.Option("--class", help="Only of this error class; may be repeated.")]
@@ -24,6 +24,9 @@ Site = Annotated[str | None, typer.Option("--site", help="Only of this site, whe
 Sku = Annotated[str | None, typer.Option("--sku", help="Only of this SKU, as it was sent.")]
 Text = Annotated[str | None, typer.Option("--text", help="Only with this text in the value or the message.")]
 Since = Annotated[str | None, typer.Option(metavar="TIME", help="Only of records from this instant on (RFC 3339).")]
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", metavar="GROUP", help="Only of this group of `dlq groups`; repeatable.")
+]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only of records before this instant.")]
 
 
@@ -39,6 +42,7 @@ class LetterOptions:
     text: Text = None
     since: Since = None
     until: Until = None
+    groups: Groups = None
 
     def filter(self, settings: "Settings") -> "LetterFilter":
         """What they mean where the topics are called so.
@@ -46,7 +50,7 @@ class LetterOptions:
         Raises:
             UsageError: a time is none.
         """
-        from console.dead_letters import LetterFilter
+        from console.desk.letters import LetterFilter
         from console.times import parse_instant
 
         return LetterFilter(
@@ -58,6 +62,8 @@ class LetterOptions:
             site=self.site,
             sku=self.sku,
             text=self.text,
+            groups=frozenset(self.groups or ()),
+            producer_header=settings.desk.producer_header,
         )
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from console.dead_letters import LetterFilter, LetterStats, field_text
-from console.letter_views import details, json_details
+from console.desk.letters import LetterFilter, LetterStats, field_text
+from console.desk.views import details, json_details
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.errors import ErrorClass
 from schemas.sources import Source

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from console.dead_letters import LetterFilter, read_letters, replayed_ids
+from console.desk.letters import LetterFilter, read_letters, replayed_ids
 from console.screen import Cell
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter

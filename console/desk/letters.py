@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
+from console.desk.grouping import group_of
 from console.topic_records import decoded
 from runtime.connections import partition_of
 from runtime.settings import Settings
@@ -33,6 +34,8 @@ class LetterFilter:
     site: str | None = None
     sku: str | None = None
     text: str | None = None
+    groups: frozenset[str] = frozenset()
+    producer_header: str = "producer"  # of which groups are made
 
     def matches(self, letter: DeadLetter) -> bool:
         """Whether a letter is meant. Sites and SKUs are looked for in the value as far as it can be read."""
@@ -44,6 +47,8 @@ class LetterFilter:
             return False
         value = letter.value or b""
         if self.text is not None and self.text.encode() not in value and self.text not in letter.message:
+            return False
+        if self.groups and group_of(letter, self.producer_header).id not in self.groups:
             return False
         return all(
             wanted is None or field_text(value, name) == wanted

@@ -14,7 +14,7 @@ from time import time_ns
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 
-from console.dead_letters import REPLAYED, LetterFilter, read_letters, replayed_ids
+from console.desk.letters import REPLAYED, LetterFilter, read_letters, replayed_ids
 from console.errors import CommandFailed
 from console.progress import Meter
 from console.who import who

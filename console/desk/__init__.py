@@ -1,0 +1,1 @@
+"""The dead-letter desk: letters are found, understood, repaired, sent back, and followed until they are counted."""

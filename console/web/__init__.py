@@ -1,0 +1,1 @@
+"""The web console: what the pipeline does, where people see it."""
