@@ -12,7 +12,6 @@ import pytest
 
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 
-
 #: Tiers whose tests run in one process one after the other: they share a broker, and some measure how long things take.
 SERIAL_TIERS = ("integration", "acceptance", "browser")
 
