@@ -20,8 +20,8 @@ setup: $(READY) ## Build .venv from the locked requirements, with .venv/bin/velo
 demo: $(READY) ## 209,029 real retail lines through a real Kafka to audited coefficients
 	@$(BIN)/velocity demo
 
-test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest
+test: $(READY) ## Run the tests, in two processes
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(READY) ## Measure the stages against plain alternatives
 	@$(BIN)/velocity bench --chart docs/performance.svg

@@ -5,11 +5,24 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
+
+#: Tiers whose tests run in one process one after the other: they share a broker, and some measure how long things take.
+SERIAL_TIERS = ("integration", "acceptance", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what belongs together where the run is divided among processes: a tier with a broker, else a module."""
+    root = Path(__file__).parent
+    for item in items:
+        tier = item.path.relative_to(root).parts[0]
+        group = tier if tier in SERIAL_TIERS else item.path.relative_to(root).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

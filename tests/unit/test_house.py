@@ -38,6 +38,7 @@ UNSEEN = {
     "flask-cors": "moto's server",
     "pytest-asyncio": "a plugin",
     "pytest-timeout": "a plugin",
+    "pytest-xdist": "a plugin",
 }
 
 
