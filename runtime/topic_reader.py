@@ -1,7 +1,8 @@
 """Reading a topic from one offset to another, once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -22,6 +23,29 @@ async def end_offsets(kafka: KafkaSettings, topic: str, *, isolation: str = "rea
     async with reading(kafka, isolation_level=isolation) as consumer:
         ends = await consumer.end_offsets(partitions)
         return {tp.partition: end for tp, end in ends.items()}
+
+
+class Bounds(NamedTuple):
+    """The offsets of a partition that there are, `[begin, end)`; not all of them are committed records."""
+
+    begin: int
+    end: int
+
+
+async def topic_bounds(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, dict[int, Bounds]]:
+    """Begin offset and high watermark of each partition of some topics.
+
+    Raises:
+        KeyError: a topic does not exist.
+    """
+    numbers = {topic: await asyncio.to_thread(partitions_of, kafka, topic) for topic in topics}
+    places = [TopicPartition(topic, number) for topic, of_topic in numbers.items() for number in of_topic]
+    async with reading(kafka, isolation_level="read_uncommitted") as consumer:
+        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    return {
+        topic: {number: Bounds(*(of[TopicPartition(topic, number)] for of in (begins, ends))) for number in of_topic}
+        for topic, of_topic in numbers.items()
+    }
 
 
 def partitions_of(kafka: KafkaSettings, topic: str) -> list[int]:

@@ -100,6 +100,8 @@ class DeadLetter:
             )
         except KeyError as missing:
             raise ValueError(f"not a dead letter: header {missing} is missing") from None
+        except (AttributeError, TypeError) as error:  # a header may have no value, whatever its type says
+            raise ValueError(f"not a dead letter: {error}") from None
 
 
 def _count(digits: bytes) -> int:

@@ -3,6 +3,9 @@
 A group is the letters of one error class at one path of one source topic, from one producer, whose values have the same
 structure and the same pattern at that path. So `"12/31/2010 08:26"` and `"01/02/2011 17:04"` of one scanner are one
 group, and one recipe repairs them all.
+
+Values come from strangers: nothing here raises, and no text is longer than its bound. What repeats from letter to
+letter (names and types of fields, patterns, paths) is worked out once and remembered.
 """
 
 import hashlib
@@ -17,16 +20,14 @@ from schemas.dead_letters import DeadLetter
 
 PATTERN_SHOWN = 48
 STRUCTURE_SHOWN = 400
+PATH_SHOWN = 200
+NAME_SHOWN = 64
 NO_PRODUCER = "-"
+REMEMBERED_FIELDS = 64  # of values with more the structure is worked out each time, so that memory stays bounded
+REMEMBERED_BYTES = 4_096
 
-_PARTS = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
-_RUNS = (
-    (re.compile(r"[a-z]+"), "a"),
-    (re.compile(r"[A-Z]+"), "A"),
-    (re.compile(r"[0-9]+"), "9"),
-    (re.compile(r"\s+"), " "),
-    (re.compile(r"[^\x20-\x7e]+"), "?"),
-)
+_PARTS = re.compile(r"\.([^.\[\]]+)|\[([0-9]{1,9})\]")
+_RUNS = re.compile(r"([aA9 ?])\1+")
 
 
 class Group(NamedTuple):
@@ -45,6 +46,14 @@ class Group(NamedTuple):
         return _group_id(self)
 
 
+class Form(NamedTuple):
+    """A value as far as it can be read: `content` is its object, empty for other JSON, None where it is no JSON."""
+
+    content: Mapping[str, Any] | None
+    structure: str
+    pattern: str
+
+
 @lru_cache(maxsize=65_536)
 def _group_id(group: Group) -> str:
     return hashlib.blake2b("\x1f".join(group).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
@@ -52,32 +61,45 @@ def _group_id(group: Group) -> str:
 
 def group_of(letter: DeadLetter, producer_header: str) -> Group:
     """The group of a letter; its producer is what the header of that name says."""
-    structure, pattern = _shape(letter.value, letter.path)
-    return Group(
-        letter.topic, letter.error_class.value, letter.path, _producer(letter, producer_header), structure, pattern
-    )
+    form = form_of(letter.value, letter.path)
+    path, producer = path_shown(letter.path), _producer(letter, producer_header)
+    return Group(letter.topic, letter.error_class.value, path, producer, form.structure, form.pattern)
 
 
 def _producer(letter: DeadLetter, header: str) -> str:
-    for name, data in letter.headers:
-        if name == header and data:
-            return data[:64].decode("utf-8", "replace")
-    return NO_PRODUCER
+    found = next((data for name, data in letter.headers if name == header and data), None)
+    return producer_of(found)
 
 
-def _shape(value: bytes | None, path: str) -> tuple[str, str]:
+@lru_cache(maxsize=4_096)
+def producer_of(data: bytes | None) -> str:
+    """Who a header's value says wrote the record."""
+    return _printable(data[:64].decode("utf-8", "replace")) if data else NO_PRODUCER
+
+
+def path_shown(path: str) -> str:
+    """A path as groups have it, cut where it is too long."""
+    return path if len(path) <= PATH_SHOWN else path[: PATH_SHOWN - 1] + "…"
+
+
+def form_of(value: bytes | None, path: str) -> Form:
+    """Structure of a value, and pattern of what is at a path of it."""
     if value is None:
-        return "no value", ""
+        return Form(None, "no value", "")
     try:
         content = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return _shape_of_bytes(value)
+        return Form(None, *_form_of_bytes(value))
     if not isinstance(content, dict):
-        return _kind(content), ""
-    return _structure(content), _pattern(_at(content, path))
+        return Form({}, _kind(content), "")
+    if len(value) <= REMEMBERED_BYTES and len(content) <= REMEMBERED_FIELDS:
+        structure = _structure(tuple(content), tuple(map(type, content.values())))
+    else:
+        structure = _structure.__wrapped__(tuple(content), tuple(map(type, content.values())))
+    return Form(content, structure, _pattern(_at(content, path)))
 
 
-def _shape_of_bytes(value: bytes) -> tuple[str, str]:
+def _form_of_bytes(value: bytes) -> tuple[str, str]:
     if not value:
         return "empty", ""
     if value[:1] == b"\x00":
@@ -85,22 +107,25 @@ def _shape_of_bytes(value: bytes) -> tuple[str, str]:
     try:
         head = value[:PATTERN_SHOWN].decode()
     except UnicodeDecodeError as error:
-        head = value[: error.start].decode() if error.start else ""
+        head = value[: error.start].decode()
         if error.start + 4 < min(len(value), PATTERN_SHOWN):
             return "not UTF-8", _collapsed(head)
     return ("JSON, broken" if head.lstrip()[:1] in ("{", "[") else "text"), _collapsed(head)[:16]
 
 
-def _structure(content: Mapping[str, Any]) -> str:
-    """Names and types of the fields, sorted."""
-    text = ", ".join(sorted(f"{name}: {_kind(value)}" for name, value in content.items()))
+@lru_cache(maxsize=4_096)
+def _structure(names: tuple[str, ...], types: tuple[type, ...]) -> str:
+    """Names and types of the fields, sorted, whatever their order in the value."""
+    fields = sorted(f"{_printable(name[:NAME_SHOWN])}: {_KINDS[kind]}" for name, kind in zip(names, types, strict=True))
+    text = ", ".join(fields)
     return text if len(text) <= STRUCTURE_SHOWN else text[: STRUCTURE_SHOWN - 1] + "…"
 
 
 def _kind(value: object) -> str:
-    return _KINDS.get(type(value), "object")
+    return _KINDS[type(value)]
 
 
+#: Everything that msgspec makes of JSON.
 _KINDS: dict[type, str] = {
     type(None): "null",
     bool: "boolean",
@@ -115,14 +140,20 @@ _KINDS: dict[type, str] = {
 def _at(content: Mapping[str, Any], path: str) -> object:
     """What is at a JSON path such as `$.event_time`; None where nothing is."""
     found: Any = content
-    for name, index in _PARTS.findall(path):
+    for name, index in _parts(path[:PATH_SHOWN]):
         if name and isinstance(found, Mapping):
             found = found.get(name)
-        elif index and isinstance(found, list) and int(index) < len(found):
-            found = found[int(index)]
+        elif index is not None and isinstance(found, list) and index < len(found):
+            found = found[index]
         else:
             return None
     return None if found is content else found
+
+
+@lru_cache(maxsize=4_096)
+def _parts(path: str) -> tuple[tuple[str, int | None], ...]:
+    """The names and indexes of a path."""
+    return tuple((name, int(index) if index else None) for name, index in _PARTS.findall(path))
 
 
 def _pattern(value: object) -> str:
@@ -131,12 +162,36 @@ def _pattern(value: object) -> str:
         return ""
     if isinstance(value, str):
         return f'"{_collapsed(value[:PATTERN_SHOWN])}"'
-    if isinstance(value, bool | list | dict):
-        return _kind(value)
-    return ("-" if value < 0 else "") + ("9" if float(value).is_integer() else "9.9")  # type: ignore[operator, arg-type]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        whole = isinstance(value, int) or value.is_integer()
+        return ("-" if value < 0 else "") + ("9" if whole else "9.9")
+    return _kind(value)
+
+
+class _Signs(dict[int, str]):
+    """The sign of each character: one beyond ASCII, or a control character, is `?` unless it is a blank."""
+
+    def __missing__(self, code: int) -> str:
+        return " " if chr(code).isspace() else "?"
+
+
+_SIGNS = _Signs(
+    {code: chr(code) for code in range(32, 127)}
+    | dict.fromkeys(range(ord("a"), ord("z") + 1), "a")
+    | dict.fromkeys(range(ord("A"), ord("Z") + 1), "A")
+    | dict.fromkeys(range(ord("0"), ord("9") + 1), "9")
+)
 
 
 def _collapsed(text: str) -> str:
-    for run, sign in _RUNS:
-        text = run.sub(sign, text)
-    return text
+    return _without_runs(text.translate(_SIGNS))
+
+
+@lru_cache(maxsize=16_384)
+def _without_runs(signs: str) -> str:
+    return _RUNS.sub(r"\1", signs)
+
+
+def _printable(text: str) -> str:
+    """On one line, and such that every database and terminal takes it."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -2,8 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
 import msgspec
 from aiokafka.structs import ConsumerRecord
@@ -61,10 +63,31 @@ def field_text(value: bytes, name: str) -> str | None:
     try:
         parsed = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        found = re.search(rb'"%s"\s*:\s*(?:"([^"\\]*)"|([-\d.eE+]+))' % re.escape(name.encode()), value)
-        return (found[1] if found[1] is not None else found[2]).decode("utf-8", "replace") if found else None
-    content = parsed.get(name) if isinstance(parsed, dict) else None
-    return None if content is None else str(content)
+        return text_of_field(None, value, name)
+    return text_of_field(parsed, value, name) if isinstance(parsed, dict) else None
+
+
+def text_of_field(content: Mapping[str, Any] | None, value: bytes | None, name: str) -> str | None:
+    """The same of a value that was parsed already; `content` is None where it is no object."""
+    if content is not None:
+        found = content.get(name)
+        return found if found is None or isinstance(found, str) else _field_of_other(found)
+    if not value or name.encode() not in value:
+        return None
+    seen = _field_pattern(name).search(value)
+    return (seen[1] if seen[1] is not None else seen[2]).decode("utf-8", "replace") if seen else None
+
+
+def _field_of_other(found: object) -> str | None:
+    try:
+        return str(found)
+    except ValueError:  # an integer of more digits than Python writes
+        return None
+
+
+@cache
+def _field_pattern(name: str) -> re.Pattern[bytes]:
+    return re.compile(rb'"%s"\s*:\s*(?:"([^"\\]*)"|([-\d.eE+]+))' % re.escape(name.encode()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,264 @@
+"""Writing the index: letters, what was done about them, and letters that the topic no longer holds.
+
+Each portion is one transaction together with the position behind it. Whoever finds the position further on leaves what
+is below it; so a crash, or two processes at once, index nothing twice and nothing never.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from aiokafka.structs import ConsumerRecord
+
+from console.desk.grouping import Group
+from console.desk.index_file import ask, make_anew, writing
+from console.desk.index_filter import plain
+from console.desk.indexed import HOUR_MS, STATES, State
+from console.desk.letter_headers import read_letter
+from console.desk.letters import REPLAYED
+from console.desk.origins import Origins, place_of
+from console.desk.statements import statement
+from console.topic_records import decoded
+from schemas.records import AuditEntry
+
+#: What an act makes of a letter.
+STATE_AFTER = {"replay": State.REPLAYED, "discard": State.DISCARDED, "park": State.PARKED}
+_GROUPS_REMEMBERED = 16_384
+_BUILT = "built"  # in the identity: which building of the index it is
+
+
+class IndexMadeAnew(Exception):
+    """Another process has begun the index again; what this one was about to add would lack its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The topics that the index is made from, and how. `dead_letters` and `audit_log` are their names.
+
+    `identity` has all that the content follows from, such as the ids of the topics; an index of another one is begun
+    again.
+    """
+
+    dead_letters: str
+    audit_log: str
+    producer_header: str
+    identity: Mapping[str, str]
+
+
+class IndexWriter:
+    """Adds to the index. Every method blocks, and is one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, source: Source) -> None:
+        self._connection, self._source = connection, source
+        self._origins = Origins(connection)
+        self._groups = dict[Group, int]()
+        self._built = ""
+        self._version: tuple[int] | None = None  # of the file, as others have written it
+
+    def begin(self, ends: Mapping[str, Mapping[int, int]]) -> dict[str, dict[int, int]]:
+        """The positions to read on from, per topic and partition.
+
+        The index is begun again where it is another pipeline's, or further on than its topics.
+        """
+        self._forget()
+        with writing(self._connection):
+            known = dict(ask(self._connection, "identity"))
+            positions = {topic: dict(ask(self._connection, "positions", topic)) for topic in ends}
+            behind = any(of.get(p, 0) < n for topic, of in ends.items() for p, n in positions[topic].items())
+            if behind or {name: known.get(name) for name in self._source.identity} != dict(self._source.identity):
+                make_anew(self._connection)
+                known = {**self._source.identity, _BUILT: uuid4().hex}
+                self._connection.executemany(statement("set_identity"), known.items())
+                positions = {topic: {} for topic in ends}
+            self._built = known[_BUILT]
+            return positions
+
+    def add_letters(self, records: Sequence[ConsumerRecord]) -> None:
+        """Add records of one partition of the dead-letter topic, in the order of their offsets.
+
+        Raises:
+            IndexMadeAnew: read again from `begin`.
+        """
+        partition = records[0].partition
+        with self._portion():
+            position = self._position(self._source.dead_letters, partition)
+            new = [record for record in records if record.offset >= position]
+            if new:
+                self._add_letters(new)
+                self._reach(self._source.dead_letters, partition, new[-1].offset + 1)
+
+    def add_acts(self, records: Sequence[ConsumerRecord]) -> None:
+        """Add entries of the audit log, and what they make of letters.
+
+        Raises:
+            IndexMadeAnew: read again from `begin`.
+            RecordUnreadable: there is something else in the audit log, so what was done is not known.
+        """
+        partition = records[0].partition
+        with self._portion():
+            position = self._position(self._source.audit_log, partition)
+            new = [record for record in records if record.offset >= position]
+            if new:
+                self._add_acts([(place_of(partition, record.offset), decoded(record, AuditEntry)) for record in new])
+                self._reach(self._source.audit_log, partition, new[-1].offset + 1)
+
+    def finish(self, begins: Mapping[int, int], ends: Mapping[str, Mapping[int, int]]) -> None:
+        """Everything below these ends was added; letters below `begins` are no longer in the topic.
+
+        Raises:
+            IndexMadeAnew: read again from `begin`.
+        """
+        with self._portion():
+            for topic, of_partitions in ends.items():
+                for partition, end in of_partitions.items():
+                    self._reach(topic, partition, end)
+            for partition, begin in begins.items():
+                self._expire(place_of(partition, 0), place_of(partition, begin))
+
+    # -- within a transaction ----------------------------------------------------------------------------------------
+
+    def _add_letters(self, records: Sequence[ConsumerRecord]) -> None:
+        letters, beginnings, strangers = list[list[Any]](), list[tuple[int, bytes]](), list[tuple[int]]()
+        producer_header = self._source.producer_header
+        for record in records:
+            row, place = (
+                read_letter(record.value, record.headers, producer_header),
+                place_of(record.partition, record.offset),
+            )
+            if row is None:
+                strangers.append((place,))
+                continue
+            origin = self._origins.of(row.topic, row.partition, row.offset)
+            root = None if row.root is None else self._origins.of_id(row.root)
+            letters.append(
+                [
+                    *(place, origin, self._group_no(row.group), 0),
+                    *(row.timestamp, record.timestamp, row.attempts, root, row.first_failed_at, row.size),
+                    *(_text(row.site), _text(row.sku), row.stage, row.path, row.message),
+                ]
+            )
+            if row.value is not None:
+                beginnings.append((place, row.value))
+        self._set_states(letters)
+        self._connection.executemany(statement("add_letters"), letters)
+        self._connection.executemany(statement("add_beginnings"), beginnings)
+        self._connection.executemany(statement("add_strangers"), strangers)
+        self._count(Counter((row[2], row[3], row[5] // HOUR_MS * HOUR_MS) for row in letters))
+
+    def _set_states(self, letters: Sequence[list[Any]]) -> None:
+        """Give new letters the state that acts have given them already."""
+        if ask(self._connection, "has_acts") == [(0,)]:
+            return
+        origins = _json([row[1] for row in letters])
+        actions = {origin: action for origin, action, _ in ask(self._connection, "last_actions", origins)}
+        for row in letters:
+            if row[1] in actions:
+                row[3] = STATES.index(STATE_AFTER[actions[row[1]]])
+
+    def _add_acts(self, entries: Sequence[tuple[int, AuditEntry]]) -> None:
+        rows = [self._act(place, entry) for place, entry in entries if _is_of_letter(entry)]
+        self._connection.executemany(statement("add_acts"), rows)
+        after = {row[1]: STATES.index(STATE_AFTER[row[6]]) for row in rows}
+        moved, counts = list[tuple[int, int]](), Counter[tuple[int, int, int]]()
+        for place, group, state, posted_at, origin in ask(self._connection, "letters_of_origins", _json(after)):
+            hour = posted_at // HOUR_MS * HOUR_MS
+            moved.append((after[origin], place))
+            counts[group, state, hour] -= 1
+            counts[group, after[origin], hour] += 1
+        self._connection.executemany(statement("set_state"), moved)
+        self._count(counts)
+
+    def _act(self, place: int, entry: AuditEntry) -> tuple[Any, ...]:
+        letter, root = entry.what[REPLAYED], entry.what.get("root")
+        texts = (entry.what.get(name) for name in ("recipe", "recipe_sha256", "sent_to"))
+        return (
+            place,
+            self._origins.of_id(letter),
+            None if root is None or root == letter else self._origins.of_id(root),
+            entry.at,
+            getattr(entry, "seq", 0),
+            _text(entry.who),
+            entry.action,
+            _text(entry.why),
+            *map(_text, texts),
+        )
+
+    def _expire(self, first: int, end: int) -> None:
+        gone = ask(self._connection, "gone", first, end)
+        for name in ("forget_letters", "forget_beginnings", "forget_strangers"):
+            ask(self._connection, name, first, end)
+        if gone:
+            self._count(Counter({(group, state, hour): -count for group, state, hour, count in gone}))
+            expired = Counter[int]()
+            for _, state, _, count in gone:
+                expired[state] += count
+            self._connection.executemany(statement("count_expired"), expired.items())
+            ask(self._connection, "forget_empty_hours")
+            ask(self._connection, "forget_empty_groups")
+            self._groups.clear()
+
+    def _count(self, changes: Counter[tuple[int, int, int]]) -> None:
+        """Add to the counters what has changed, by group, state and hour."""
+        groups, hours = dict[int, list[int]](), dict[tuple[int, int], list[int]]()
+        for (group, state, hour), count in changes.items():
+            groups.setdefault(group, [0] * len(STATES))[state] += count
+            of_hour = hours.setdefault((group, hour), [0, 0])
+            of_hour[0] += count
+            of_hour[1] += count if STATES[state] is State.WAITING else 0
+        self._connection.executemany(statement("count_states"), [(*counts, no) for no, counts in groups.items()])
+        self._connection.executemany(statement("count_hour"), [(*key, *counts) for key, counts in hours.items()])
+
+    def _group_no(self, group: Group) -> int:
+        number = self._groups.get(group)
+        if number is None:
+            ask(self._connection, "add_group", group.id, *group)
+            ((number,),) = ask(self._connection, "group_no", group.id)
+            if len(self._groups) >= _GROUPS_REMEMBERED:
+                self._groups.clear()
+            self._groups[group] = number
+        return number
+
+    # -- the transaction ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _portion(self) -> Iterator[None]:
+        try:
+            with writing(self._connection):
+                version = self._connection.execute("PRAGMA data_version").fetchone()
+                if version != self._version:  # somebody else has written: what is remembered may hold no more
+                    self._forget()
+                    self._version = version
+                    if dict(ask(self._connection, "identity")).get(_BUILT) != self._built:
+                        raise IndexMadeAnew
+                yield
+        except BaseException:
+            self._forget()
+            raise
+
+    def _position(self, topic: str, partition: int) -> int:
+        found = ask(self._connection, "position", topic, partition)
+        return found[0][0] if found else 0
+
+    def _reach(self, topic: str, partition: int, position: int) -> None:
+        ask(self._connection, "set_position", topic, partition, position)
+
+    def _forget(self) -> None:
+        self._origins.forget()
+        self._groups.clear()
+
+
+def _is_of_letter(entry: AuditEntry) -> bool:
+    return entry.action in STATE_AFTER and REPLAYED in entry.what
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else plain(text)
+
+
+def _json(numbers: Collection[int]) -> str:
+    return msgspec.json.encode(list(numbers)).decode()

@@ -1,0 +1,88 @@
+"""Reading whole dead letters from their places in the topic: the index holds but the beginnings of their values."""
+
+from collections.abc import AsyncIterator, Collection, Iterable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from console.desk.index import DeskIndex, place_numbers
+from console.desk.indexed import Place, State
+from console.desk.letters import LetterFilter
+from runtime.connections import reading
+from runtime.settings import Settings
+from runtime.topic_reader import POLL_MS, topic_bounds
+from schemas.dead_letters import DeadLetter
+from schemas.topics import TopicRole
+
+#: Places so near to each other are read in one go: to seek costs a request, to read on little.
+NEAR = 200
+
+
+async def whole_letters(settings: Settings, places: Iterable[Place]) -> AsyncIterator[tuple[Place, DeadLetter]]:
+    """The letters at these places, those of a partition in the order of offsets; what is gone meanwhile is left out.
+
+    Memory holds one fetch. Each partition is read once from its first place on, with a seek over every wide gap.
+
+    Raises:
+        KafkaError, KafkaException: the brokers do not answer.
+    """
+    topic = settings.topics.name(TopicRole.DEAD_LETTERS)
+    wanted = dict[int, set[int]]()
+    for partition, offset in places:
+        wanted.setdefault(partition, set()).add(offset)
+    if not wanted:
+        return
+    bounds = (await topic_bounds(settings.kafka, [topic]))[topic]
+    async with reading(settings.kafka) as consumer:
+        for partition, offsets in sorted(wanted.items()):
+            if partition not in bounds:
+                continue
+            there = sorted(offset for offset in offsets if bounds[partition].begin <= offset < bounds[partition].end)
+            async for found in _letters_of(consumer, TopicPartition(topic, partition), there):
+                yield found
+
+
+async def _letters_of(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: list[int]
+) -> AsyncIterator[tuple[Place, DeadLetter]]:
+    consumer.assign([tp])
+    for first, last in _stretches(offsets):
+        wanted = {offset for offset in offsets if first <= offset <= last}
+        consumer.seek(tp, first)
+        while await consumer.position(tp) <= last:
+            for record in (await consumer.getmany(tp, timeout_ms=POLL_MS)).get(tp, ()):
+                if record.offset in wanted:
+                    letter = letter_of(record.value, tuple(record.headers))
+                    if letter is not None:
+                        yield Place(tp.partition, record.offset), letter
+
+
+def letter_of(value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> DeadLetter | None:
+    """The letter in a record; None if it is none of ours."""
+    try:
+        return DeadLetter.from_record(value, headers)
+    except ValueError:
+        return None
+
+
+def _stretches(offsets: list[int]) -> list[tuple[int, int]]:
+    """First and last of each run of offsets that are near to each other."""
+    stretches = list[tuple[int, int]]()
+    for offset in offsets:
+        if stretches and offset - stretches[-1][1] <= NEAR:
+            stretches[-1] = (stretches[-1][0], offset)
+        else:
+            stretches.append((offset, offset))
+    return stretches
+
+
+async def text_search(
+    settings: Settings, index: DeskIndex, wanted: LetterFilter, states: Collection[State] = ()
+) -> set[int]:
+    """Letters that have the wanted text where the index does not hold their value: `confirmed` of its methods.
+
+    Nothing is read where no text is wanted, or where all values are held whole.
+    """
+    text = (wanted.text or "").encode("utf-8", "replace")
+    unsure = index.unsure(wanted, states)
+    found = [place async for place, letter in whole_letters(settings, unsure) if text in (letter.value or b"")]
+    return place_numbers(found)
