@@ -22,7 +22,7 @@ PLACES = (
     Place("/batches", "Batches"),
     Place("/velocity", "Velocity"),
     Place("/runs", "Runs"),
-    Place("/dead-letters", "Dead letters"),
+    Place("/letters", "Dead letters"),
     Place("/audit", "Audit"),
 )
 

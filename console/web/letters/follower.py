@@ -1,0 +1,67 @@
+"""Keeping the index of dead letters up to date while the console runs."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import structlog
+
+from console.desk.following import follow
+from runtime.health import Health
+from runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 2.0
+AGAIN_S = 5.0  # after a failure
+LATE_S = 10.0  # after which pages and `/readyz` say that the index lags
+REASON = "letters-index"
+
+
+class IndexFollower:
+    """Reads what the topics have beyond the index, again and again. `followed_at` is in seconds since the epoch."""
+
+    def __init__(self, settings: Settings, health: Health) -> None:
+        self._settings, self._health = settings, health
+        self._wanted = asyncio.Event()
+        self._began_s = time.monotonic()
+        self._read = 0
+        self.followed_at: float | None = None
+        self.trouble: str | None = None
+
+    async def run(self) -> None:
+        """For ever; what fails is said in `trouble` and in the health, and tried again."""
+        while True:
+            self._began_s, self._read = time.monotonic(), 0
+            try:
+                await follow(self._settings, self._on_progress)
+            except Exception as error:  # whatever it is, the index stays as it was and the pages say so
+                self._say(f"the index of dead letters is not kept up to date: {_reason(error)}")
+                await self._sleep(AGAIN_S)
+            else:
+                self.followed_at, self.trouble = time.time(), None
+                self._health.clear(REASON)
+                await self._sleep(EVERY_S)
+
+    def hurry(self) -> None:
+        """Somebody has acted: look again at once."""
+        self._wanted.set()
+
+    def _on_progress(self, total: int, more: int) -> None:
+        self._read += more
+        if time.monotonic() - self._began_s > LATE_S:
+            self._say(f"the index of dead letters lags: {self._read:,} of {total:,} new letters are in it")
+
+    def _say(self, trouble: str) -> None:
+        self.trouble = trouble
+        self._health.raise_reason(REASON, trouble)
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), seconds)
+        self._wanted.clear()
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or "no reason given"
+    return f"topic {error} does not exist" if isinstance(error, KeyError) else f"{text} ({type(error).__name__})"
