@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from console.audit import Findings, Problem, Totals, by_source, examine, first_broken, records_of_kind, totals
 from console.audit_deep import IdTally, PartitionAudit
 from console.audit_files import Checked, check_files, file_problem
+from console.audit_trail import Trail, examine_trail
 from console.batch_content import BatchContent, BatchUnreadable, contradictions, read_content
 from console.evidence import Announced, Evidence, Offsets, PartitionEvidence
 from console.gather import gather_evidence
@@ -28,6 +29,7 @@ class AuditReport:
     partitions: int
     batches: int
     deep: bool
+    trail: Trail = field(default_factory=Trail)
     ids_counted_twice: int | None = None
 
     @property
@@ -48,11 +50,14 @@ class AuditReport:
             "partitions": self.partitions,
             "batches": self.batches,
             "ids_counted_twice": self.ids_counted_twice,
+            "audit_log": self.trail.as_json(),
         }
 
 
-def audit(settings: Settings, *, deep: bool = False) -> AuditReport:
-    """Prove that nothing was lost, or say what was. Blocks.
+def audit(settings: Settings, *, deep: bool = False, noted_head: str | None = None) -> AuditReport:
+    """Prove that nothing was lost, or say what was; and that the audit log is as it was written. Blocks.
+
+    `noted_head` is an earlier end of the audit log, which must still be in it.
 
     Raises:
         StoreUnavailable: the store is out of reach: nothing can be said.
@@ -61,6 +66,8 @@ def audit(settings: Settings, *, deep: bool = False) -> AuditReport:
     store = open_store(settings.store)
     evidence = asyncio.run(gather_evidence(settings))
     found = examine(evidence)
+    trail = asyncio.run(examine_trail(settings, noted_head))
+    found.problems += trail.problems()
     _look_for_orphans(settings, store, evidence, found)
     ids = _Deep(settings, store, evidence, found).run() if deep else _check_all(store, evidence, found)
     return AuditReport(
@@ -70,6 +77,7 @@ def audit(settings: Settings, *, deep: bool = False) -> AuditReport:
         partitions=len(evidence.partitions),
         batches=sum(len(part.announced) for part in evidence.partitions),
         deep=deep,
+        trail=trail,
         ids_counted_twice=ids,
     )
 

@@ -1,27 +1,28 @@
 """`velocity drain`: everything delivered so far into closed batches, and those taken by the batch workers.
 
-One drain at a time: a fixed transactional id fences a second one, and an unfinished request of another is refused.
+One drain at a time: an unfinished request of another is refused, and who is fenced by another writer looks for one
+before it goes on. What a drain writes goes through the audit log's writer, so its end and the entry about it are one.
 """
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from time import time_ns
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ProducerFenced
 from msgspec import structs
 
 from console import screen
+from console.audit_log import AuditLog, Guard
 from console.drain_steps import announced, close_instant, unfinished, unfulfilled, unread, untaken
 from console.errors import CommandFailed
 from console.frontier_board import FrontierBoard
 from console.progress import Meter
 from console.topic_records import decoded
 from console.who import who
-from runtime.connections import reading, transactional_producer
+from runtime.connections import reading
 from runtime.refusals import Refusal
 from runtime.settings import Settings
 from runtime.topic_reader import end_offsets, read_topic
@@ -33,7 +34,7 @@ from schemas.topics import TopicRole
 
 NAMED_AT_MOST = 5
 BATCH_POLL_S = 0.3
-SETTLE_S = 20.0  # for a transaction in hand, once it is time to give up
+SETTLE_S = 20.0  # for the withdrawal, once it is time to give up
 
 
 class DrainUnderWay(Refusal):
@@ -76,15 +77,8 @@ async def drain(settings: Settings, options: DrainOptions) -> Drained:
             f"drain {others[-1].id} has not ended; it began {(_now() - others[-1].at) // 1000} s ago. Wait for it, or "
             "end it and start this one with --replace."
         )
-    producer = transactional_producer(settings.kafka, f"{settings.kafka.stream_group}/drain")
-    try:
-        await producer.start()
-        async with FrontierBoard(settings) as board:
-            return await _Drain(settings, options, producer, board).run(others)
-    except ProducerFenced:
-        raise CommandFailed("another drain has taken over meanwhile") from None
-    finally:
-        await producer.stop()
+    async with AuditLog(settings) as log, FrontierBoard(settings) as board:
+        return await _Drain(settings, options, log, board).run(others)
 
 
 async def _unfinished(settings: Settings) -> list[ControlRecord]:
@@ -97,12 +91,11 @@ async def _unfinished(settings: Settings) -> list[ControlRecord]:
 class _Drain:
     """One drain under way."""
 
-    def __init__(
-        self, settings: Settings, options: DrainOptions, producer: AIOKafkaProducer, board: FrontierBoard
-    ) -> None:
+    def __init__(self, settings: Settings, options: DrainOptions, log: AuditLog, board: FrontierBoard) -> None:
         self._settings, self._options = settings, options
-        self._producer, self._board = producer, board
+        self._log, self._board = log, board
         self._id = uuid.uuid4().hex[:16]
+        self._unfinished: set[str] = set()  # requests that are open as far as this drain knows
         self._ends: dict[str, int] = {}
         self._waiting_for = "nothing"
 
@@ -116,7 +109,9 @@ class _Drain:
         try:
             async with asyncio.timeout(limit):
                 replaced = [structs.replace(other, phase="done", stop=False, at=_now()) for other in others]
-                await self._write(*replaced, self._record("request", ends=self._ends))
+                self._unfinished = {other.id for other in others}
+                await self._write(*replaced, self._record("request", ends=self._ends), guard=self._still_alone)
+                self._unfinished = {self._id}
                 return await self._fulfil()
         except TimeoutError:
             await self._withdraw()
@@ -128,12 +123,12 @@ class _Drain:
     async def _fulfil(self) -> Drained:
         await self._until_read()
         close_to = close_instant(self._board.frontiers, self._ends)
-        await self._write(self._record("close", close_to=close_to))
+        await self._write(self._record("close", close_to=close_to), guard=self._still_alone)
         await self._until_closed()
         last = announced(self._board.frontiers, self._ends)
         if last and self._options.wait_for_batches:
             await self._until_taken(last)
-        await self._finish("done", self._options.stop)
+        await self._finish("done", self._options.stop, self._still_alone)
         return Drained(self._id, len(self._ends), close_to, self._options.stop)
 
     # -- waiting -----------------------------------------------------------------------------------------------------
@@ -188,27 +183,28 @@ class _Drain:
     def _record(self, phase: str, **fields: object) -> ControlRecord:
         return ControlRecord(id=self._id, phase=phase, at=_now(), **fields)  # type: ignore[arg-type]
 
-    async def _write(self, *records: ControlRecord | AuditEntry) -> None:
-        """All of them or none. An interruption waits until they are settled: the producer writes no others before."""
-        writing = asyncio.create_task(self._commit(records))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing], timeout=SETTLE_S)
-            raise
+    async def _still_alone(self) -> None:
+        """Somebody has written to the audit log meanwhile: was it another drain?"""
+        if {request.id for request in await _unfinished(self._settings)} != self._unfinished:
+            raise CommandFailed("another drain has taken over meanwhile")
 
-    async def _commit(self, records: Sequence[ControlRecord | AuditEntry]) -> None:
-        topics = self._settings.topics
-        async with self._producer.transaction():
+    async def _write(
+        self, *records: ControlRecord, entry: AuditEntry | None = None, guard: Guard | None = None
+    ) -> None:
+        """All of them or none. An interruption waits until they are settled."""
+        topic = self._settings.topics.name(TopicRole.CONTROL)
+
+        async def send(producer: AIOKafkaProducer) -> list[AuditEntry]:
             for record in records:
-                role = TopicRole.CONTROL if isinstance(record, ControlRecord) else TopicRole.AUDIT_LOG
-                key = record.id.encode() if isinstance(record, ControlRecord) else None
-                await self._producer.send_and_wait(topics.name(role), encode(record), key=key)
+                await producer.send_and_wait(topic, encode(record), key=record.id.encode())
+            return [entry] if entry else []
 
-    async def _finish(self, outcome: str, stop: bool) -> None:
+        await self._log.commit(send, guard)
+
+    async def _finish(self, outcome: str, stop: bool, guard: Guard | None = None) -> None:
         what = {"id": self._id, "outcome": outcome, "stop": str(stop).lower()}
         entry = AuditEntry(at=_now(), who=who(), action="drain", what=what)
-        await self._write(self._record("done", stop=stop), entry)
+        await self._write(self._record("done", stop=stop), entry=entry, guard=guard)
 
     async def _withdraw(self) -> None:
         """So that the workers forget the request, and the next drain is not refused."""

@@ -146,13 +146,19 @@ class ControlRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did what, when and why: `velocity.audit-log.v1`."""
+    """Who did what, when and why: `velocity.audit-log.v1`.
+
+    `seq` is the entry's place in the log from 1, `prev` and `hash` chain it to the one before (`schemas.audit_chain`).
+    """
 
     at: int
     who: str
     action: Literal["replay", "discard", "park", "drain"]
     why: str = ""
     what: dict[str, str] = {}
+    seq: int = 0
+    prev: str = ""
+    hash: str = ""
 
 
 def partition_key(topic: str, partition: int) -> str:

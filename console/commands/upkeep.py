@@ -20,6 +20,9 @@ def audit(
     deep: Annotated[
         bool, typer.Option("--deep", help="Decode every file, and account for every single offset of the source.")
     ] = False,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="HASH", help="A head of the audit log that you noted earlier.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Prove that nothing was lost: every delivered record is in a batch, a correction, a dead letter or an open window.
@@ -28,14 +31,18 @@ def audit(
     batch file must be there with its SHA-256. With --deep every file is decoded, and every offset that the source still
     retains is accounted for. Exit 1 names the first broken offset. Workers may go on running meanwhile.
 
+    The audit log is followed from entry to entry: one that was edited, removed, inserted or moved is named. What an end
+    that was cut off cannot show by itself, --head does: note the head that is printed, and ask for it next time.
+
     \b
     Examples:
       velocity audit
+      velocity audit --head 3f6c…
       velocity audit --deep --json | jq .complete
     """
     from console.audit_run import audit as run_audit
 
-    report = run_audit(settings_of(ctx, with_topics=True), deep=deep)
+    report = run_audit(settings_of(ctx, with_topics=True), deep=deep, noted_head=head)
     if json:
         screen.say_json(report.as_json())
     else:
@@ -70,6 +77,8 @@ def show_verdict(report: "AuditReport") -> None:
     broken = first_broken(report.findings.problems)
     if broken is not None and broken.offset is not None:
         screen.say(f"first broken offset: {broken.where}/{broken.offset}", style="red")
+    if report.trail.entries:
+        screen.say(f"audit log: {report.trail.entries:,} entries, head {report.trail.head}")
     how = f"{report.batches:,} batches of {report.partitions} source partitions{', offset by offset' * report.deep}"
     verdict = "complete" if report.complete else "NOT complete"
     screen.say(f"audit: {verdict} ({how})", style="green" if report.complete else "red")

@@ -1,34 +1,33 @@
 """Sending dead letters back to where they came from: as they are, once.
 
-Record and audit-log entry are one transaction of a producer with a fixed transactional id, so a second replay fences
-the first. Before it sends anything a replay reads the audit log to its end: what a killed one committed is in it, what
-it did not commit was aborted by the fencing.
+Record and audit-log entry are one transaction of the audit log's writer, so a second replay fences the first. Before
+it sends anything a replay reads the audit log to its end: what a killed one committed is in it, what it did not commit
+was aborted by the fencing. One that was fenced by another act goes on; one that was fenced by a replay ends.
 """
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import time_ns
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerFenced
+from aiokafka.structs import RecordMetadata
 
+from console.audit_log import AuditLog, offset_of
 from console.desk.letters import REPLAYED, LetterFilter, read_letters, replayed_ids
 from console.errors import CommandFailed
 from console.progress import Meter
 from console.who import who
-from runtime.connections import transactional_producer
-from runtime.crash_points import crash_point
 from runtime.settings import Settings
-from schemas.codecs import encode
 from schemas.dead_letters import Chain, DeadLetter
-from schemas.records import AuditEntry
+from schemas.records import AuditEntry, partition_key
 from schemas.sources import Source
-from schemas.topics import TopicRole
 
 PER_TRANSACTION = 500
 BYTES_PER_TRANSACTION = 8 << 20
+RUN = "run"  # in the audit log's `what`: which command it was
 
 
 @dataclass(slots=True)
@@ -57,37 +56,63 @@ async def replay(settings: Settings, wanted: LetterFilter, *, why: str = "", dry
         KafkaError: the broker refused, or the outcome is unknown; running again is safe.
     """
     if dry_run:
-        return await _Replay(settings, wanted, None, why).run()
-    producer = transactional_producer(
-        settings.kafka,
-        f"{settings.kafka.stream_group}/dlq-replay",
-        compression_type="lz4",
-    )
-    try:
-        await producer.start()
-        return await _Replay(settings, wanted, producer, why).run()
-    except ProducerFenced:
-        raise CommandFailed(
-            "another replay has taken over; run this one again to send what that one does not"
-        ) from None
-    finally:
-        await producer.stop()
+        return await _Replay(settings, wanted, await replayed_ids(settings), why).run(None)
+    done: set[str] = set()
+    others = _Others(uuid.uuid4().hex[:12])
+
+    def take(entry: AuditEntry) -> None:
+        others.take(entry)
+        if entry.action == "replay":
+            done.add(entry.what[REPLAYED])
+
+    async with AuditLog(settings, take) as log:
+        others.begin()
+        return await _Replay(settings, wanted, done, why, others).run(log)
+
+
+class _Others:
+    """Whether another replay has written to the audit log since this one, `run`, began."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self._watching = self._seen = False
+
+    def begin(self) -> None:
+        """From here on entries are news."""
+        self._watching = True
+
+    def take(self, entry: AuditEntry) -> None:
+        """Look at an entry."""
+        if self._watching and entry.action == "replay" and entry.what.get(RUN) != self.run:
+            self._seen = True
+
+    async def refuse(self) -> None:
+        """
+        Raises:
+            CommandFailed: there is one.
+        """
+        if self._seen:
+            raise CommandFailed("another replay has taken over; run this one again to send what that one does not")
 
 
 class _Replay:
-    """One replay under way; without a producer it only counts."""
+    """One replay under way; without a log it only counts."""
 
-    def __init__(self, settings: Settings, wanted: LetterFilter, producer: AIOKafkaProducer | None, why: str) -> None:
-        self._settings, self._wanted, self._producer, self._why = settings, wanted, producer, why
+    def __init__(
+        self, settings: Settings, wanted: LetterFilter, done: set[str], why: str, others: _Others | None = None
+    ) -> None:
+        self._settings, self._wanted, self._done, self._why = settings, wanted, done, why
+        self._others = others or _Others("")
         self._sources = {settings.topics.source_topic(source) for source in Source}
         self._who = who()
-        self._result = Replayed(dry_run=producer is None)
+        self._result = Replayed()
 
-    async def run(self) -> Replayed:
-        done = await replayed_ids(self._settings)
+    async def run(self, log: AuditLog | None) -> Replayed:
+        self._result.dry_run = log is None
+        done = self._done.copy()
         unseen, waiting, size = set(self._wanted.ids), list[DeadLetter](), 0
         only = next(iter(self._wanted.ids)) if len(self._wanted.ids) == 1 else None
-        with Meter("dry run" if self._producer is None else "replay", unit="dead letters") as meter:
+        with Meter("dry run" if log is None else "replay", unit="dead letters") as meter:
             async for portion in read_letters(self._settings, only):
                 for letter in (p.letter for p in portion if p.letter is not None and self._wanted.matches(p.letter)):
                     unseen.discard(letter.id)
@@ -101,35 +126,36 @@ class _Replay:
                     waiting.append(letter)
                     size += len(letter.value or b"")
                     if len(waiting) >= PER_TRANSACTION or size >= BYTES_PER_TRANSACTION:
-                        await self._send(waiting, meter)
+                        await self._send(log, waiting, meter)
                         waiting, size = [], 0
-            await self._send(waiting, meter)
+            await self._send(log, waiting, meter)
         self._result.missing = sorted(unseen)
         return self._result
 
-    async def _send(self, letters: Sequence[DeadLetter], meter: Meter) -> None:
+    async def _send(self, log: AuditLog | None, letters: Sequence[DeadLetter], meter: Meter) -> None:
         if not letters:
             return
-        if self._producer is not None:
-            await self._commit(self._producer, letters)
+
+        async def post(producer: AIOKafkaProducer) -> list[AuditEntry]:
+            waiting = [await self._post(producer, letter) for letter in letters]
+            sent = await asyncio.gather(*waiting)
+            return [self._entry(letter, place) for letter, place in zip(letters, sent, strict=True)]
+
+        if log is not None:
+            await log.commit(post, self._others.refuse)
         self._result.sent += len(letters)
         self._result.by_class.update(letter.error_class.value for letter in letters)
         meter.advance(len(letters))
 
-    async def _commit(self, producer: AIOKafkaProducer, letters: Sequence[DeadLetter]) -> None:
-        async with producer.transaction():
-            waiting = [future for letter in letters for future in await self._post(producer, letter)]
-            await asyncio.gather(*waiting)
-            crash_point("replay.before_commit")
-        crash_point("replay.after_commit")
-
-    async def _post(self, producer: AIOKafkaProducer, letter: DeadLetter) -> list[asyncio.Future]:
-        """Hand the record and its audit-log entry to the producer; the futures are done once the broker has them."""
+    async def _post(self, producer: AIOKafkaProducer, letter: DeadLetter) -> asyncio.Future[RecordMetadata]:
+        """Hand the record to the producer; the future is done once the broker has it."""
         chain = Chain(letter.attempts, letter.root, letter.first_failed_at).to_headers()
-        record = await producer.send(
+        return await producer.send(
             letter.topic, letter.value, key=letter.key, partition=letter.partition, headers=[*letter.headers, *chain]
         )
-        entry = AuditEntry(
+
+    def _entry(self, letter: DeadLetter, sent: RecordMetadata) -> AuditEntry:
+        return AuditEntry(
             at=time_ns() // 1_000_000,
             who=self._who,
             action="replay",
@@ -139,7 +165,7 @@ class _Replay:
                 "root": letter.root,
                 "error_class": letter.error_class.value,
                 "attempts": str(letter.attempts),
+                "sent_to": f"{partition_key(letter.topic, letter.partition)}/{offset_of(sent)}",
+                RUN: self._others.run,
             },
         )
-        audit_log = self._settings.topics.name(TopicRole.AUDIT_LOG)
-        return [record, await producer.send(audit_log, encode(entry))]

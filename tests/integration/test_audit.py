@@ -24,7 +24,9 @@ from confluent_kafka import OFFSET_END, TopicPartition
 from msgspec import structs
 from typer.testing import CliRunner, Result
 
+from console.audit_log import AuditLog
 from console.audit_run import AuditReport, audit
+from console.audit_trail import examine_trail
 from console.gather import read_manifests
 from console.main import app
 from runtime.connections import admin_client, partition_of, transactional_producer
@@ -38,7 +40,7 @@ from sandbox.kafka import EmbeddedKafka
 from schemas.codecs import encode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ErrorClass
-from schemas.records import Manifest
+from schemas.records import AuditEntry, Manifest
 from schemas.sources import Source
 from schemas.topics import TopicRole
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
@@ -324,6 +326,46 @@ def test_something_else_among_the_manifests_is_named_and_stops_gc(stage: Stage) 
     assert "is no Manifest" in problems(audit(stage.settings))
     assert command(stage, "gc").exit_code == 1
     assert (stage.root / left).exists()
+
+
+async def test_writers_of_the_audit_log_keep_it_one_chain(stage: Stage) -> None:
+    """Two that take turns, and many at once: each reads what the others wrote before it appends."""
+
+    def entry(why: str) -> AuditEntry:
+        return AuditEntry(at=1, who="w", action="park", why=why)
+
+    await stage.send(TopicRole.AUDIT_LOG, "", encode(entry("of a version without chain")))
+    async with AuditLog(stage.settings) as one, AuditLog(stage.settings) as other:
+        for writer in (one, other, other, one):
+            await writer.write(entry("in turn"))
+    async with AuditLog(stage.settings) as one, AuditLog(stage.settings) as other:
+        await asyncio.gather(*(writer.write(entry("at once")) for writer in (one, other)))
+    trail = await examine_trail(stage.settings)
+    assert (trail.entries, trail.unchained, trail.problem) == (7, 1, None)
+
+
+def test_a_forged_audit_log_is_named(stage: Stage) -> None:
+    """An entry past the writer breaks the chain: exit 1. A head that was noted is found, or its end was cut off."""
+    asyncio.run(write_entries(stage.settings, 3))
+    said = json.loads(command(stage, "audit", "--json").stdout)
+    noted = said["audit_log"]["head"]
+    assert said["audit_log"] == {"entries": 3, "head": noted, "intact": True, "unchained": 0, "problem": None}
+    asyncio.run(write_entries(stage.settings, 2))
+    assert command(stage, "audit", "--head", noted).exit_code == 0
+    cut = command(stage, "audit", "--head", "f" * 64)
+    assert cut.exit_code == 1
+    assert "that was noted is not in it" in cut.stdout
+    forged = AuditEntry(at=1, who="nobody", action="discard", seq=6, prev="0" * 64, hash="0" * 64)
+    asyncio.run(stage.send(TopicRole.AUDIT_LOG, "", encode(forged)))
+    report = command(stage, "audit")
+    assert report.exit_code == 1
+    assert "the chain of the audit log: entry 6: its hash is not that of its content" in report.stdout
+
+
+async def write_entries(settings: Settings, count: int) -> None:
+    """So many, through the writer."""
+    async with AuditLog(settings) as log:
+        await log.write(*(AuditEntry(at=n, who="w", action="park") for n in range(count)))
 
 
 def test_gc_removes_what_no_manifest_will_ever_name(stage: Stage) -> None:

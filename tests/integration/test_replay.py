@@ -147,7 +147,7 @@ def test_a_dry_run_sends_nothing(world: PipelineWorld) -> None:
     assert not replays(world)
 
 
-@pytest.mark.parametrize("moment", ["replay.before_commit", "replay.after_commit"])
+@pytest.mark.parametrize("moment", ["audit_log.before_commit", "audit_log.after_commit"])
 def test_a_killed_replay_is_finished_by_the_next_one(world: PipelineWorld, moment: str) -> None:
     """SIGKILL in the second of three transactions: run again, every letter is in the source exactly once."""
     count = 1200
@@ -155,7 +155,7 @@ def test_a_killed_replay_is_finished_by_the_next_one(world: PipelineWorld, momen
     world.extra["VELOCITY_CRASH_AT"] = f"{moment}:2"
     assert world.run_apart("dlq", "replay", "--class", "unknown_unit").returncode == -signal.SIGKILL
     del world.extra["VELOCITY_CRASH_AT"]
-    committed = 500 if moment == "replay.before_commit" else 1000
+    committed = 500 if moment == "audit_log.before_commit" else 1000
     done = velocity_json(world, "dlq", "replay", "--class", "unknown_unit")
     assert (done["sent"], done["skipped"]) == (count - committed, committed)
     values = Counter(message.value() for message in world.read(world.source_topic(Source.ORDERS)))
