@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from console import screen
 from console.errors import CommandFailed, UsageError
-from runtime.refusals import Refusal
+from runtime.door import bearer
+from runtime.refusals import AccessRefused, Refusal
 from runtime.settings import Settings
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 PARTITIONS_HEADER = "Velocity-Partitions"
-PATIENCE_S = 60.0  # a worker that catches up, or a site that changes hands
+PATIENCE_S = 60.0
 AGAIN_S = 0.5
 REQUEST_S = 600.0  # a recalculation may take long
 MOVES = 3
@@ -55,16 +56,23 @@ class Question:
 
 
 class BatchApi:
-    """An async context manager. Every method raises `CommandFailed` if no worker answers, or not in time."""
+    """An async context manager. Every method raises `CommandFailed` if no worker answers, or not in time.
 
-    def __init__(self, settings: Settings) -> None:
+    `patience_s` is how long workers are waited for that catch up, or a site that changes hands.
+    """
+
+    def __init__(self, settings: Settings, patience_s: float = PATIENCE_S) -> None:
         self._base = settings.api.url.rstrip("/")
-        self._deadline = time.monotonic() + PATIENCE_S
+        self._headers = bearer(settings.serve)
+        self._patience_s = patience_s
+        self._deadline = time.monotonic() + patience_s
         self._said: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S, connect=5))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=REQUEST_S, connect=5), headers=self._headers
+        )
         return self
 
     async def __aexit__(
@@ -183,7 +191,7 @@ class BatchApi:
     async def _wait(self, reason: str) -> None:
         """Wait a little, saying why once."""
         if time.monotonic() > self._deadline:
-            raise CommandFailed(f"not ready within {PATIENCE_S:.0f} s: {reason}")
+            raise CommandFailed(f"not ready within {self._patience_s:.0f} s: {reason}")
         if reason not in self._said:
             self._said.add(reason)
             screen.remark(f"waiting: {reason}")
@@ -212,6 +220,8 @@ def _fault(body: bytes) -> dict[str, Any]:
 
 def _error(status: int, fault: dict[str, Any]) -> Exception:
     message = fault.get("message", "the worker did not say why")
+    if status in (401, 403):
+        return AccessRefused(f"the batch worker lets nobody in who may not do that: {message}")
     kinds: dict[int, type[Exception]] = {400: UsageError, 404: NotFound, 409: Incomplete}
     return kinds.get(status, CommandFailed)(
         message if status in kinds else f"the batch worker answered {status}: {message}"
