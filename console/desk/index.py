@@ -151,6 +151,11 @@ class DeskIndex:
             where = Where(["a.root = ? OR a.origin = ?"], [number, number])
         return [self._act(row) for row in self._rows("acts", where)]
 
+    def newest_acts(self, limit: int) -> list[Act]:
+        """At most so many entries of the audit log about letters, the newest first."""
+        where = Where(["a.place > (SELECT max(place) - ? FROM acts)"], [limit])
+        return [self._act(row) for row in reversed(self._rows("acts", where))]
+
     def unsure(self, wanted: LetterFilter, states: Collection[State] = ()) -> list[Place]:
         """Letters that may have the wanted text in the part of their value that the index does not hold."""
         if wanted.text is None:

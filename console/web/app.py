@@ -10,6 +10,7 @@ from console.web.guard import guarding_pages
 from console.web.headers import add_headers
 from console.web.home_page import add_home_routes
 from console.web.keys import HEALTH, HTTP, SETTINGS
+from console.web.letters.routes import add_letters_routes
 from console.web.live import add_live
 from console.web.login_page import add_login_routes
 from console.web.reception import RECEPTION, Reception
@@ -23,7 +24,7 @@ from runtime.settings import Settings
 LONGEST_BODY = 1 << 20  # bytes of a request
 
 #: What adds the routes of each page.
-PAGES: tuple[Callable[[web.Application], None], ...] = (add_login_routes, add_home_routes)
+PAGES: tuple[Callable[[web.Application], None], ...] = (add_login_routes, add_home_routes, add_letters_routes)
 
 
 def build_app(settings: Settings, health: Health | None = None) -> web.Application:

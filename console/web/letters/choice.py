@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from console.desk.indexed import Cursor, State
@@ -17,6 +17,8 @@ NAMES = ("class", "source", "site", "sku", "text", "since", "until", "state")
 LONGEST = 200  # characters of a parameter
 PAGE = 50  # letters of a page
 MOST_OF_A_FILE = 10_000  # letters of a CSV file
+
+Kind = TypeVar("Kind", Source, ErrorClass, State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def read_choice(params: Mapping[str, str], settings: Settings) -> Choice:
     return Choice(wanted, (state,) if state else (), _cursor(params.get("before")), given)
 
 
-def _one_of(kind: type[T], name: str, given: Mapping[str, str]) -> T | None:
+def _one_of(kind: type[Kind], name: str, given: Mapping[str, str]) -> Kind | None:
     try:
         return kind(given[name]) if name in given else None
     except ValueError:
@@ -81,8 +83,3 @@ def _cursor(text: str | None) -> Cursor | None:
         return Cursor.parse(text) if text else None
     except ValueError as error:
         raise UsageError(f"before: {error}") from None
-
-
-def expires_at(posted_at: int, retention: timedelta | None) -> int | None:
-    """When the topic forgets a letter that was written at an instant, UTC milliseconds; None where it never does."""
-    return None if retention is None else posted_at + int(retention.total_seconds() * 1000)

@@ -1,6 +1,5 @@
 """`/letters/held`: facts that were counted in no result yet, because their item or unit is not known."""
 
-from collections import Counter
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +9,7 @@ from console.web.keys import SETTINGS
 from console.web.rendering import csv_file, render
 from console.web.tables import Column, TableQuery, arrange
 from console.web.visible import clipped, visible
+from schemas.instants import rfc3339
 
 MOST = 10_000
 
@@ -27,7 +27,7 @@ FACTS = (
     Column("source", "Source"),
     Column("event_id", "Event", code=True),
     Column("sku", "SKU"),
-    Column("event_time_ms", "Event time (UTC)"),
+    Column("event_time", "Event time (UTC)"),
     Column("quantity", "Quantity", numeric=True),
     Column("uom", "Unit"),
     Column("reason", "Reason"),
@@ -43,7 +43,7 @@ async def show_held(request: web.Request) -> web.Response:
     """Held facts by what they lack, and one by one."""
     async with BatchApi(request.app[SETTINGS]) as api:
         found = await api.rows(Question("/api/v1/facts/held", {"limit": str(MOST)}), None)
-    facts = [_shown(row) for row in found]
+    facts = [shown(row) for row in found]
     groups = arrange(grouped(facts), GROUPS, TableQuery.read(request.query, "groups"), "What they lack")
     table = arrange(facts, FACTS, TableQuery.read(request.query, "facts"), "Held facts")
     if groups.query.csv:
@@ -56,15 +56,17 @@ async def show_held(request: web.Request) -> web.Response:
 def grouped(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Facts that lack the same, most of them first: reason, site, SKU, unit, count, first and last event time."""
     keys = ("reason", "site_id", "sku", "uom")
-    counts = Counter(tuple(fact[key] for key in keys) for fact in facts)
-    times: dict[tuple[Any, ...], list[int]] = {}
+    times: dict[tuple[Any, ...], list[str]] = {}
     for fact in facts:
-        times.setdefault(tuple(fact[key] for key in keys), []).append(fact["event_time_ms"])
-    return [
-        {**dict(zip(keys, key, strict=True)), "facts": count, "first": min(times[key]), "last": max(times[key])}
-        for key, count in counts.most_common()
+        times.setdefault(tuple(fact[key] for key in keys), []).append(fact["event_time"])
+    rows = [
+        {**dict(zip(keys, key, strict=True)), "facts": len(found), "first": min(found), "last": max(found)}
+        for key, found in times.items()
     ]
+    return sorted(rows, key=lambda row: -row["facts"])
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: clipped(visible(value)) if isinstance(value, str) else value for name, value in row.items()}
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A held fact as the worker says it, its texts such that they may be shown."""
+    texts = {name: clipped(visible(value)) if isinstance(value, str) else value for name, value in row.items()}
+    return {**texts, "event_time": texts["event_time"] if "event_time" in texts else rfc3339(row["event_time_ms"])}

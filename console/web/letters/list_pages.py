@@ -19,7 +19,6 @@ from console.web.letters.overview import (
     letter_row,
     source_name,
     trend_chart,
-    urgency,
 )
 from console.web.letters.samples import SAMPLES, in_common, samples_of
 from console.web.rendering import csv_file, render
@@ -66,7 +65,6 @@ async def show_groups(request: web.Request) -> web.Response:
         "counts": counts,
         "by_source": {source_name(topic, topics): count for topic, count in counts.by_topic.items()},
         "table": table,
-        "urgency": lambda expires_at: urgency(expires_at, now),
         **_filter_lists(desk.follower.trouble),
     }
     return render(request, "letters/groups.html", context)
@@ -113,7 +111,6 @@ async def _about_group(request: web.Request, summary: GroupSummary, trend: Trend
         "summary": summary,
         "common": in_common(summary, row),
         "meaning": MEANINGS[ErrorClass(summary.group.error_class)],
-        "urgent": urgency(row["expires_at"], now),
         "chart": trend_chart(trend, now),
     }
 

@@ -7,6 +7,7 @@ from console.desk.indexed import HOUR_MS, GroupSummary, IndexedLetter, Trend
 from console.web.charts import Chart, Series
 from console.web.tables import Column, Row
 from console.web.visible import clipped, one_line, visible
+from schemas.instants import rfc3339
 from schemas.sources import Source
 
 SPARK_BINS = 28
@@ -46,6 +47,7 @@ LETTER_COLUMNS = (
 def group_row(summary: GroupSummary, trend: Trend, topics: Mapping[str, Source], now: int, retention: int | None) -> Row:
     """A group in the list. `retention` is that of the dead-letter topic in milliseconds, None where it keeps all."""
     group, counts = summary.group, trend.counts(now, SPARK_BINS, SPARK_BIN_MS)
+    expires_at = expiry(summary.oldest_waiting, retention)
     return {
         "group": summary.id,
         "error_class": group.error_class,
@@ -57,9 +59,10 @@ def group_row(summary: GroupSummary, trend: Trend, topics: Mapping[str, Source],
         "letters": summary.letters,
         "trend": " ".join(map(str, counts)),
         "spark": spark_points(counts),
-        "first_seen": summary.first_seen,
-        "last_seen": summary.last_seen,
-        "expires_at": expiry(summary.oldest_waiting, retention),
+        "first_seen": rfc3339(summary.first_seen),
+        "last_seen": rfc3339(summary.last_seen),
+        "expires_at": None if expires_at is None else rfc3339(expires_at),
+        "urgency": urgency(expires_at, now),
     }
 
 
@@ -106,7 +109,7 @@ def letter_row(letter: IndexedLetter) -> Row:
     return {
         "letter": letter.id,
         "state": letter.state.value,
-        "timestamp": letter.timestamp,
+        "timestamp": rfc3339(letter.timestamp),
         "attempts": letter.attempts,
         "site": None if letter.site is None else clipped(visible(letter.site), 40),
         "sku": None if letter.sku is None else clipped(visible(letter.sku), 70),
