@@ -1,23 +1,41 @@
 """What the pages of the desk share: the index, asked in threads, and the follower that keeps it up to date."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import web
 
+from console.desk.following import follow
 from console.desk.index import DeskIndex
 from console.desk.index_file import index_path
-from console.desk.indexed import IndexedLetter
+from console.desk.indexed import IndexedLetter, Place, State
+from console.desk.letters import LetterFilter
+from console.desk.repair import Schemas
 from console.desk.whole_letters import text_search, whole_letters
 from console.web.keys import HEALTH, SETTINGS
 from console.web.letters.choice import Choice
 from console.web.letters.follower import IndexFollower
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter
+from schemas.sources import Source
+from streams.intake import Intake
+from streams.intake_rules import IntakeRules
 
 Answer = TypeVar("Answer")
+
+CATCH_UP_S = 5.0
+PLACES_AT_ONCE = 10_000  # of letters that are meant, asked of the index
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The gate of each source as the pipeline has it, and the schemas by which Avro is read."""
+
+    of: dict[Source, Intake]
+    schemas: Schemas
 
 
 class Desk:
@@ -26,9 +44,24 @@ class Desk:
     def __init__(self, settings: Settings, follower: IndexFollower) -> None:
         self._settings, self.follower = settings, follower
         self._path = index_path(settings)
+        self._gates: Gates | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Keep the index up to date from now on; the first page that asks begins it, too."""
+        if self._task is None:
+            self._task = asyncio.create_task(self.follower.run(), name="index of dead letters")
+
+    async def close(self) -> None:
+        """End that."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
 
     async def ask(self, question: Callable[[DeskIndex], Answer]) -> Answer:
         """What the index answers, asked in a thread."""
+        self.begin()
 
         def ask() -> Answer:
             with DeskIndex.open(self._path) as index:
@@ -49,23 +82,50 @@ class Desk:
 
     async def whole(self, letter: IndexedLetter) -> DeadLetter | None:
         """A letter byte for byte; None if the topic has forgotten it meanwhile."""
-        async for _, found in whole_letters(self._settings, [letter.place]):
-            return found
-        return None
+        return next(iter(await self.wholes([letter])), None)
+
+    async def wholes(self, letters: Collection[IndexedLetter]) -> list[DeadLetter]:
+        """Some letters byte for byte, but for those that the topic has forgotten."""
+        return [found async for _, found in whole_letters(self._settings, [one.place for one in letters])]
+
+    async def letters_of(self, group_id: str, states: Collection[State]) -> AsyncGenerator[DeadLetter, None]:
+        """The letters of a group that are in one of some states now, those of a partition in their order."""
+        wanted = LetterFilter(groups=frozenset({group_id}), producer_header=self._settings.desk.producer_header)
+        places, before = list[Place](), None
+        while True:
+            page = await self.ask(
+                lambda index, before=before: index.letters(wanted, states=states, limit=PLACES_AT_ONCE, before=before)
+            )
+            places += [letter.place for letter in page]
+            if len(page) < PLACES_AT_ONCE:
+                break
+            before = page[-1].cursor
+        async with aclosing(whole_letters(self._settings, places)) as letters:
+            async for _, letter in letters:
+                yield letter
+
+    async def catch_up(self) -> None:
+        """Bring the index up to date at once, as far as that does not take long: somebody wants to see their act."""
+        with suppress(Exception):  # the follower says what is wrong
+            await asyncio.wait_for(follow(self._settings), CATCH_UP_S)
+
+    async def gates(self) -> Gates:
+        """The gates by the settings, made once."""
+        if self._gates is None:
+            rules = await asyncio.to_thread(IntakeRules.from_settings, self._settings.intake)
+            self._gates = Gates({source: Intake(source, rules) for source in Source}, rules.avro_schemas)
+        return self._gates
 
 
 DESK = web.AppKey("DESK", Desk)
 
 
 def add_desk(app: web.Application) -> None:
-    """The desk; its follower runs as long as the application."""
+    """The desk; its follower ends with the application."""
     app[DESK] = Desk(app[SETTINGS], IndexFollower(app[SETTINGS], app[HEALTH]))
-    app.cleanup_ctx.append(_following)
+    app.cleanup_ctx.append(_closing)
 
 
-async def _following(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[DESK].follower.run(), name="index of dead letters")
+async def _closing(app: web.Application) -> AsyncIterator[None]:
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await app[DESK].close()

@@ -39,11 +39,12 @@ def step_text(op: str, pointer: str, lines: Sequence[str] | None = None) -> str:
 
 
 def draft(group: Group, source: Source | None, samples: Sequence[IndexedLetter]) -> str:
-    """The text of a recipe for a group; its `why` is left for a person to say."""
+    """The text of a recipe for a group."""
     match = [f'classes = ["{group.error_class}"]', f"path = {json.dumps(group.path, ensure_ascii=False)}"]
     match += [f'source = "{source.value}"'] if source else []
     match += [f"producer = {json.dumps(group.producer, ensure_ascii=False)}"] if group.producer != NO_PRODUCER else []
-    head = [f'name = "{_name(group)}"', 'why = ""', "", "[match]", *match, ""]
+    why = f"{group.error_class} at {group.path}" + (f" of {group.producer}" if group.producer != NO_PRODUCER else "")
+    head = [f'name = "{_name(group)}"', f"why = {json.dumps(why, ensure_ascii=False)}", "", "[match]", *match, ""]
     return "\n".join(head) + "\n" + _proposed(group, samples)
 
 

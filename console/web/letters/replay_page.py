@@ -1,0 +1,138 @@
+"""`/letters/group/{group}/replay`: a dry run, and the replay itself; and setting a group aside."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from console.desk.indexed import State
+from console.desk.recipes import Recipe, saved_recipe
+from console.desk.replay_job import ReplayJob
+from console.desk.replay_order import ReplayOrder
+from console.desk.set_aside import set_aside
+from console.errors import UsageError
+from console.web.callers import caller_of
+from console.web.keys import SETTINGS
+from console.web.letters.desk import DESK
+from console.web.letters.jobs import About
+from console.web.letters.jobs_page import JOBS
+from console.web.letters.repair_page import describe, find_group
+from console.web.rendering import render
+from console.web.visible import visible
+
+LONGEST_WHY = 500
+MOST_A_SECOND = 1_000_000.0
+
+
+def add_replay_routes(app: web.Application) -> None:
+    """Routes of this module."""
+    app.router.add_get("/letters/group/{group}/replay", show_replay)
+    app.router.add_post("/letters/group/{group}/replay", begin_replay)
+    app.router.add_post("/letters/group/{group}/act", act_on_group)
+
+
+async def show_replay(request: web.Request) -> web.Response:
+    """What would be sent, how it is repaired, and the form that begins it."""
+    summary, _ = await find_group(request)
+    recipe = await _recipe_of(request, request.query.get("recipe"))
+    context = {
+        "tab": "groups",
+        "trouble": request.app[DESK].follower.trouble,
+        "group": summary.id,
+        "summary": summary,
+        "title": describe(summary),
+        "recipe": recipe,
+        "settings": request.app[SETTINGS].desk,
+        "canary": ReplayOrder.of(request.app[SETTINGS], why="", recipe=recipe).canary,
+        "current": request.app[JOBS].current,
+    }
+    return render(request, "letters/replay.html", context)
+
+
+async def begin_replay(request: web.Request) -> web.Response:
+    """Begin it.
+
+    Raises:
+        HTTPSeeOther: it runs; its page says how it goes on.
+        ReplayRuns: another one does.
+        UsageError: a field makes no sense.
+    """
+    summary, _ = await find_group(request)
+    data, settings, desk = await request.post(), request.app[SETTINGS], request.app[DESK]
+    recipe = await _recipe_of(request, str(data.get("recipe", "")))
+    include_parked = data.get("include_parked") == "1"
+    order = replace(
+        ReplayOrder.of(settings, why=why_of(data), recipe=recipe, canary=int(number_of(data, "canary", 0, 100_000) or 0)),
+        rate=number_of(data, "rate", 0.1, MOST_A_SECOND),
+        abort_above=(number_of(data, "abort_above", 0, 100) or 0) / 100,
+        include_parked=include_parked,
+        follow=True,
+    )
+    states = (State.WAITING, State.PARKED) if include_parked else (State.WAITING,)
+    about = About(
+        group=summary.id,
+        recipe=recipe.name if recipe else None,
+        who=caller_of(request).name,
+        why=order.why,
+        letters=sum(summary.by_state[state] for state in states),
+    )
+    job = ReplayJob(settings, order, desk.letters_of(summary.id, states), about.who)
+    run = request.app[JOBS].begin(job, about)
+    query = {"group": summary.id, **({"recipe": recipe.name} if recipe else {})}
+    raise web.HTTPSeeOther(request.app.router["job"].url_for(run=run.id).with_query(query))
+
+
+async def act_on_group(request: web.Request) -> web.Response:
+    """Park or discard what of a group nothing was done about yet.
+
+    Raises:
+        HTTPSeeOther: it is done.
+        UsageError: there is no reason, or no such act.
+    """
+    summary, _ = await find_group(request)
+    data, desk = await request.post(), request.app[DESK]
+    why, act = why_of(data), data.get("act")
+    if act == "discard":
+        letters = desk.letters_of(summary.id, (State.WAITING, State.PARKED))
+        await set_aside(request.app[SETTINGS], "discard", letters, why, caller_of(request).name)
+    elif act == "park":
+        letters = desk.letters_of(summary.id, (State.WAITING,))
+        await set_aside(request.app[SETTINGS], "park", letters, why, caller_of(request).name)
+    else:
+        raise UsageError("act: park or discard")
+    await desk.catch_up()
+    raise web.HTTPSeeOther(f"/letters/group/{summary.id}")
+
+
+def why_of(data: Any) -> str:
+    """The reason in a form.
+
+    Raises:
+        UsageError: there is none.
+    """
+    why = visible(str(data.get("why", "")).strip())[:LONGEST_WHY]
+    if not why:
+        raise UsageError("say why: the audit log keeps the reason")
+    return why
+
+
+def number_of(data: Any, name: str, least: float, most: float) -> float | None:
+    """A number in a form; None where the field is empty.
+
+    Raises:
+        UsageError: it is none, or out of bounds.
+    """
+    text = str(data.get(name, "")).strip()
+    try:
+        number = float(text) if text else None
+    except ValueError:
+        number = float("nan")
+    if number is not None and not least <= number <= most:
+        raise UsageError(f"{name}: write a number from {least:g} to {most:g}")
+    return number
+
+
+async def _recipe_of(request: web.Request, name: str | None) -> Recipe | None:
+    folder = request.app[SETTINGS].desk.recipes
+    return await asyncio.to_thread(saved_recipe, folder, name) if name else None
