@@ -24,7 +24,9 @@ from console import screen
 from console.audit_run import AuditReport, audit
 from console.client import BatchApi, Question
 from console.configuration import PREFIX, load_settings
-from console.desk.letters import LetterFilter, LetterStats, letter_stats
+from console.desk.following import follow
+from console.desk.index import DeskIndex
+from console.desk.indexed import LetterCounts
 from console.drain import DrainOptions, drain
 from console.errors import CommandFailed
 from console.lines import KeyField
@@ -47,7 +49,7 @@ class Outcome:
     """What a demo has to show."""
 
     coefficients: pa.Table
-    letters: LetterStats
+    letters: LetterCounts
     report: AuditReport
 
 
@@ -162,7 +164,8 @@ def run(settings: Settings, workers: Workers, feed: Mapping[Source, Path], as_of
         table = asyncio.run(while_running(workers, _calculate(settings, as_of_ms)))
     with step("audit every file and every offset"):
         report = audit(settings, deep=True)
-    letters = asyncio.run(letter_stats(settings, LetterFilter()))
+    with DeskIndex.open(asyncio.run(follow(settings))) as index:
+        letters = index.stats()
     return Outcome(table, letters, report)
 
 

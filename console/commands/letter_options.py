@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.errors import UsageError
 from schemas.errors import ErrorClass
 from schemas.sources import Source
 
 if TYPE_CHECKING:
+    from console.desk.indexed import State
     from console.desk.letters import LetterFilter
     from runtime.settings import Settings
 
@@ -28,6 +30,25 @@ Groups = Annotated[
     list[str] | None, typer.Option("--group", metavar="GROUP", help="Only of this group of `dlq groups`; repeatable.")
 ]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help="Only of records before this instant.")]
+
+States = Annotated[
+    list[str] | None,
+    typer.Option("--state", help="Only in this state: waiting, replayed, discarded or parked; may be repeated."),
+]
+
+
+def wanted_states(names: list[str] | None, waiting: bool) -> "frozenset[State]":
+    """What `--state` and `--waiting` say; none are all.
+
+    Raises:
+        UsageError: there is no such state.
+    """
+    from console.desk.indexed import State
+
+    known = {state.value: state for state in State}
+    if unknown := [name for name in names or () if name not in known]:
+        raise UsageError(f"--state {unknown[0]!r}: one of {', '.join(known)}")
+    return frozenset({known[name] for name in names or ()} | ({State.WAITING} if waiting else set()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from console.desk.grouping import Group
+from console.desk.answers import act_in, group_in, letter_in
 from console.desk.index_file import ask, open_file
 from console.desk.index_filter import Where, groups_where, is_of_groups, letters_where
 from console.desk.indexed import (
@@ -61,40 +61,57 @@ class DeskIndex:
 
     def stats(self, wanted: LetterFilter = EVERYTHING, *, confirmed: Collection[int] = ()) -> LetterCounts:
         """Count the letters that a filter means."""
+        by_state, by_class = dict.fromkeys(STATES, 0), Counter[str]()
+        by_topic, waiting = Counter[str](), Counter[str]()
         with self._at_once():
             counted = self._counted(wanted, confirmed)
             gone = {STATES[number]: count for number, count in ask(self.connection, "expired")}
             ((strangers,),) = ask(self.connection, "strangers")
-            by_state, by_class = dict.fromkeys(STATES, 0), Counter[str]()
-            by_topic, waiting = Counter[str](), Counter[str]()
-            for error_class, topic, state, count in counted:
+            continued, chains = self._continued(wanted, confirmed)
+        for error_class, topic, *counts, _ in counted:
+            by_class[error_class] += sum(counts)
+            by_topic[topic] += sum(counts)
+            waiting[error_class] += counts[0]
+            for state, count in zip(STATES, counts, strict=True):
                 by_state[state] += count
-                by_class[error_class] += count
-                by_topic[topic] += count
-                if state is State.WAITING:
-                    waiting[error_class] += count
-            return LetterCounts(
-                by_state=by_state,
-                by_class=dict(by_class),
-                by_topic=dict(by_topic),
-                waiting_by_class=dict(waiting),
-                chains=self._chains(wanted, confirmed),
-                unreadable=strangers,
-                expired=sum(gone.values()),
-                expired_waiting=gone.get(State.WAITING, 0),
-                oldest_waiting=self._oldest_waiting(wanted, confirmed),
-            )
+        return LetterCounts(
+            by_state=by_state,
+            by_class=by_class,
+            by_topic=by_topic,
+            waiting_by_class=+waiting,
+            chains=sum(by_state.values()) - continued + chains,
+            unreadable=strangers,
+            expired=sum(gone.values()),
+            expired_waiting=gone.get(State.WAITING, 0),
+            oldest_waiting=min((hour for *_, hour in counted if hour is not None), default=None),
+        )
 
-    def groups(self, wanted: LetterFilter = EVERYTHING, *, confirmed: Collection[int] = ()) -> list[GroupSummary]:
+    def groups(
+        self,
+        wanted: LetterFilter = EVERYTHING,
+        *,
+        states: Collection[State] = (),
+        confirmed: Collection[int] = (),
+    ) -> list[GroupSummary]:
         """The groups that letters of which are meant, those with most waiting letters first.
 
-        Where a filter looks at letters, only these are counted.
+        Where a filter looks at letters, only these are counted. `states`: only groups that have letters in one of them.
         """
         if is_of_groups(wanted):
-            where, name = groups_where(wanted), "groups"
+            where, name = groups_where(wanted, states), "groups"
         else:
-            where, name = self._where(wanted, confirmed=confirmed), "groups_of_letters"
-        return [_group(row) for row in self._rows(name, where)]
+            where, name = self._where(wanted, states=states, confirmed=confirmed), "groups_of_letters"
+        return [group_in(row) for row in self._rows(name, where)]
+
+    def waiting_before(self, wanted: LetterFilter, instant: int, *, confirmed: Collection[int] = ()) -> int:
+        """How many letters wait that were written before an instant; by the hour where groups alone are asked for."""
+        if is_of_groups(wanted):
+            where = groups_where(wanted)
+            ((count,),) = self._rows("waiting_of_groups_before", where, instant=instant)
+        else:
+            where = self._where(wanted, confirmed=confirmed)
+            ((count,),) = self._rows("waiting_before", where, instant=instant)
+        return count or 0
 
     def group(self, group_id: str) -> GroupSummary | None:
         """One group; None if no letter is left of it."""
@@ -129,7 +146,7 @@ class DeskIndex:
             confirmed: letters that have the wanted text beyond what the index holds, as `text_search` found them.
         """
         where = self._where(wanted, states=states, before=before, confirmed=confirmed)
-        return [self._letter(row) for row in self._rows("letters", where, limit=limit)]
+        return [letter_in(row, self._origins) for row in self._rows("letters", where, limit=limit)]
 
     def letter(self, letter_id: str) -> IndexedLetter | None:
         """The letter of an id, the newest if it stands twice in the topic; None if it is not there."""
@@ -139,8 +156,8 @@ class DeskIndex:
         """All letters of a chain that the topic still holds, the first failure first."""
         number = self._origins.known(root)
         where = Where(["l.root = ? OR l.origin = ?"], [number, number])
-        rows = self._rows("letters", where, limit=-1)
-        return sorted(map(self._letter, rows), key=lambda one: (one.attempts, one.timestamp, one.place))
+        letters = [letter_in(row, self._origins) for row in self._rows("letters", where, limit=-1)]
+        return sorted(letters, key=lambda one: (one.attempts, one.timestamp, one.place))
 
     def acts(self, letter_ids: Iterable[str] = (), *, root: str | None = None) -> list[Act]:
         """What was done about some letters, or about all of a chain, in the order of the audit log."""
@@ -149,7 +166,7 @@ class DeskIndex:
         if root is not None:
             number = self._origins.known(root)
             where = Where(["a.root = ? OR a.origin = ?"], [number, number])
-        return [self._act(row) for row in self._rows("acts", where)]
+        return [act_in(row, self._origins) for row in self._rows("acts", where)]
 
     def newest_acts(self, limit: int) -> list[Act]:
         """At most so many entries of the audit log about letters, the newest first."""
@@ -172,30 +189,23 @@ class DeskIndex:
         finally:
             self.connection.execute("COMMIT")
 
-    def _counted(self, wanted: LetterFilter, confirmed: Collection[int]) -> Iterator[tuple[str, str, State, int]]:
-        """Class, topic, state, letters."""
+    def _counted(self, wanted: LetterFilter, confirmed: Collection[int]) -> list[tuple]:
+        """Class, topic, letters by state, the hour of the oldest that waits."""
         if is_of_groups(wanted):
-            for error_class, topic, *counts in self._rows("count_groups", groups_where(wanted)):
-                yield from ((error_class, topic, state, n) for state, n in zip(STATES, counts, strict=True) if n)
-        else:
-            for error_class, topic, state, count in self._rows(
-                "count_letters", self._where(wanted, confirmed=confirmed)
-            ):
-                yield error_class, topic, STATES[state], count
+            return self._rows("count_groups", groups_where(wanted))
+        return self._rows("count_letters", self._where(wanted, confirmed=confirmed))
 
-    def _chains(self, wanted: LetterFilter, confirmed: Collection[int]) -> int:
-        if is_of_groups(wanted) and not groups_where(wanted).parts:
-            ((count,),) = ask(self.connection, "chains")
-        else:
-            ((count,),) = self._rows("chains_of_letters", self._where(wanted, confirmed=confirmed))
-        return count
-
-    def _oldest_waiting(self, wanted: LetterFilter, confirmed: Collection[int]) -> int | None:
-        if is_of_groups(wanted):
-            ((oldest,),) = self._rows("oldest_waiting", groups_where(wanted))
-        else:
-            ((oldest,),) = self._rows("oldest_waiting_of_letters", self._where(wanted, confirmed=confirmed))
-        return oldest
+    def _continued(self, wanted: LetterFilter, confirmed: Collection[int]) -> tuple[int, int]:
+        """Letters that continue a chain, and chains of which only such letters are meant."""
+        where = self._where(wanted, confirmed=confirmed)
+        ((letters,),), twice = (
+            self._rows("continued_letters", where),
+            Where(where.parts, [*where.values, *where.values]),
+        )
+        if not letters:
+            return 0, 0
+        ((chains,),) = self.connection.execute(statement("continued_chains", where=str(where)), twice.values).fetchall()
+        return letters, chains
 
     def _where(
         self,
@@ -211,64 +221,6 @@ class DeskIndex:
 
     def _rows(self, name: str, where: Where, **parts: int) -> list[tuple]:
         return self.connection.execute(statement(name, where=str(where), **parts), where.values).fetchall()
-
-    def _letter(self, row: tuple) -> IndexedLetter:
-        (place, origin, _, state, timestamp, posted_at, attempts, root, first_failed_at, size, site, sku, stage, path,
-         message, group, topic, error_class, group_path, producer, value) = row  # fmt: skip
-        letter_id = self._origins.text(origin)
-        partition, offset = letter_id.split("/")[-2:]
-        return IndexedLetter(
-            id=letter_id,
-            place=split(place),
-            topic=topic,
-            partition=int(partition),
-            offset=int(offset),
-            error_class=error_class,
-            stage=stage,
-            path=group_path if path is None else path,
-            message=message,
-            timestamp=timestamp,
-            posted_at=posted_at,
-            attempts=attempts,
-            root=letter_id if root is None else self._origins.text(root),
-            first_failed_at=first_failed_at,
-            producer=producer,
-            group=group,
-            site=site,
-            sku=sku,
-            state=STATES[state],
-            value=value,
-            size=size,
-            cursor=Cursor(timestamp, place),
-        )
-
-    def _act(self, row: tuple) -> Act:
-        place, origin, root, at, seq, who, action, why, recipe, recipe_sha256, sent_to = row
-        letter_id = self._origins.text(origin)
-        again = None if sent_to is None else self._origins.known(sent_to)
-        found = (
-            again is not None and self.connection.execute("SELECT 1 FROM letters WHERE origin = ?", (again,)).fetchone()
-        )
-        return Act(
-            letter=letter_id,
-            root=letter_id if root is None else self._origins.text(root),
-            at=at,
-            who=who,
-            action=action,
-            why=why,
-            recipe=recipe,
-            recipe_sha256=recipe_sha256,
-            sent_to=sent_to,
-            seq=seq,
-            offset=split(place).offset,
-            failed_again_as=sent_to if found else None,
-        )
-
-
-def _group(row: tuple) -> GroupSummary:
-    _, _, *parts = row[:8]
-    by_state = dict(zip(STATES, row[8:12], strict=True))
-    return GroupSummary(Group(*parts), by_state, *row[12:15])
 
 
 def place_numbers(places: Iterable[Place]) -> set[int]:

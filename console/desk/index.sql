@@ -25,17 +25,18 @@ CREATE TABLE letters (
     first_failed_at INTEGER NOT NULL,
     size INTEGER,                    -- of the whole value; null is a tombstone
     site TEXT, sku TEXT, stage TEXT NOT NULL, path TEXT, -- null where it is that of the group
-    message TEXT NOT NULL
+    message TEXT NOT NULL,
+    value BLOB                       -- its beginning
 );
 CREATE INDEX letters_by_origin ON letters (origin);
 CREATE INDEX letters_by_root ON letters (root) WHERE root IS NOT NULL;
 CREATE INDEX letters_by_time ON letters (timestamp);
 CREATE INDEX letters_by_group ON letters (group_no, timestamp);
-CREATE TABLE beginnings (place INTEGER PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE strangers (place INTEGER PRIMARY KEY);
 CREATE TABLE acts (
     place INTEGER PRIMARY KEY, origin INTEGER NOT NULL, root INTEGER, at INTEGER NOT NULL, seq INTEGER NOT NULL,
-    who TEXT NOT NULL, action TEXT NOT NULL, why TEXT NOT NULL, recipe TEXT, recipe_sha256 TEXT, sent_to TEXT
+    who TEXT NOT NULL, action TEXT NOT NULL, why TEXT NOT NULL, recipe TEXT, recipe_sha256 TEXT,
+    sent_to TEXT, sent_origin INTEGER -- the id that the record has if it is refused once more
 );
 CREATE INDEX acts_by_origin ON acts (origin);
 CREATE INDEX acts_by_root ON acts (root) WHERE root IS NOT NULL;
@@ -72,16 +73,13 @@ ON CONFLICT DO NOTHING;
 SELECT no FROM groups WHERE id = ?;
 
 -- name: add_letters
-INSERT INTO letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
-
--- name: add_beginnings
-INSERT INTO beginnings VALUES (?, ?);
+INSERT INTO letters VALUES {rows};
 
 -- name: add_strangers
 INSERT INTO strangers VALUES (?);
 
 -- name: add_acts
-INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: last_actions
 -- What was last done about each of some letters.
@@ -112,9 +110,6 @@ WHERE place >= ? AND place < ? GROUP BY 1, 2, 3;
 -- name: forget_letters
 DELETE FROM letters WHERE place >= ? AND place < ?;
 
--- name: forget_beginnings
-DELETE FROM beginnings WHERE place >= ? AND place < ?;
-
 -- name: forget_strangers
 DELETE FROM strangers WHERE place >= ? AND place < ?;
 
@@ -140,51 +135,57 @@ SELECT g.*, (SELECT min(timestamp) FROM letters WHERE group_no = g.no),
 FROM groups g WHERE {where} ORDER BY waiting DESC, waiting + replayed + discarded + parked DESC, id;
 
 -- name: count_groups
-SELECT g.error_class, g.topic, sum(waiting), sum(replayed), sum(discarded), sum(parked)
+SELECT g.error_class, g.topic, sum(waiting), sum(replayed), sum(discarded), sum(parked),
+    min((SELECT min(hour) FROM hours WHERE group_no = g.no AND waiting > 0))
 FROM groups g WHERE {where} GROUP BY 1, 2;
 
 -- name: count_letters
-SELECT g.error_class, g.topic, l.state, count(*)
-FROM letters l JOIN groups g ON g.no = l.group_no LEFT JOIN beginnings b ON b.place = l.place
-WHERE {where} GROUP BY 1, 2, 3;
+-- As `count_groups`, but only letters that are meant are counted.
+SELECT g.error_class, g.topic, sum(l.state = 0), sum(l.state = 1), sum(l.state = 2), sum(l.state = 3),
+    min(CASE WHEN l.state = 0 THEN l.posted_at / 3600000 * 3600000 END)
+FROM letters l JOIN groups g ON g.no = l.group_no WHERE {where} GROUP BY 1, 2;
 
 -- name: groups_of_letters
 -- As `groups`, but only letters that are meant are counted.
 SELECT g.no, g.id, g.topic, g.error_class, g.path, g.producer, g.structure, g.pattern,
     sum(l.state = 0), sum(l.state = 1), sum(l.state = 2), sum(l.state = 3), min(l.timestamp), max(l.timestamp),
     min(CASE WHEN l.state = 0 THEN l.posted_at / 3600000 * 3600000 END)
-FROM letters l JOIN groups g ON g.no = l.group_no LEFT JOIN beginnings b ON b.place = l.place
+FROM letters l JOIN groups g ON g.no = l.group_no
 WHERE {where} GROUP BY g.no ORDER BY 9 DESC, count(*) DESC, g.id;
 
--- name: oldest_waiting
-SELECT min(hour) FROM hours WHERE waiting > 0 AND group_no IN (SELECT no FROM groups g WHERE {where});
+-- name: continued_letters
+SELECT count(*) FROM letters l JOIN groups g ON g.no = l.group_no WHERE l.root IS NOT NULL AND {where};
 
--- name: oldest_waiting_of_letters
-SELECT min(l.posted_at) FROM letters l JOIN groups g ON g.no = l.group_no LEFT JOIN beginnings b ON b.place = l.place
-WHERE l.state = 0 AND {where};
+-- name: continued_chains
+-- Chains of letters that are meant, whose first letter is not.
+WITH roots AS (
+    SELECT DISTINCT l.root AS root FROM letters l JOIN groups g ON g.no = l.group_no WHERE l.root IS NOT NULL AND {where}
+)
+SELECT count(*) FROM roots WHERE NOT EXISTS (
+    SELECT 1 FROM letters l JOIN groups g ON g.no = l.group_no WHERE l.origin = roots.root AND l.root IS NULL AND {where}
+);
 
--- name: chains
--- Letters that are the first of their chain, and roots that are no longer there.
-SELECT (SELECT count(*) FROM letters) - (SELECT count(*) FROM letters WHERE root IS NOT NULL) + (
-    SELECT count(DISTINCT root) FROM letters l WHERE root IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM letters WHERE origin = l.root AND root IS NULL));
+-- name: waiting_of_groups_before
+SELECT sum(waiting) FROM hours WHERE hour < {instant} AND group_no IN (SELECT no FROM groups g WHERE {where});
 
--- name: chains_of_letters
-SELECT count(DISTINCT coalesce(l.root, l.origin))
-FROM letters l JOIN groups g ON g.no = l.group_no LEFT JOIN beginnings b ON b.place = l.place WHERE {where};
+-- name: waiting_before
+SELECT count(*) FROM letters l JOIN groups g ON g.no = l.group_no
+WHERE l.state = 0 AND l.posted_at < {instant} AND {where};
 
 -- name: letters
-SELECT l.*, g.id, g.topic, g.error_class, g.path, g.producer, b.value
-FROM letters l JOIN groups g ON g.no = l.group_no LEFT JOIN beginnings b ON b.place = l.place
+SELECT l.*, g.id, g.topic, g.error_class, g.path, g.producer
+FROM letters l JOIN groups g ON g.no = l.group_no
 WHERE {where} ORDER BY l.timestamp DESC, l.place DESC LIMIT {limit};
 
 -- name: unsure_places
 -- Letters whose value is longer than what the index has, and in that is not the text that is looked for.
-SELECT l.place FROM letters l JOIN groups g ON g.no = l.group_no LEFT JOIN beginnings b ON b.place = l.place
+SELECT l.place FROM letters l JOIN groups g ON g.no = l.group_no
 WHERE l.size > {kept} AND {where};
 
 -- name: acts
-SELECT * FROM acts a WHERE {where} ORDER BY place;
+-- With whether the record that was sent is a dead letter itself.
+SELECT a.*, sent_origin IS NOT NULL AND EXISTS (SELECT 1 FROM letters WHERE origin = a.sent_origin)
+FROM acts a WHERE {where} ORDER BY place;
 
 -- name: hours
 SELECT hour, letters FROM hours WHERE group_no = (SELECT no FROM groups WHERE id = ?);

@@ -54,7 +54,7 @@ def letters_where(
     confirmed: Collection[int] = (),
     unsure: bool = False,
 ) -> Where:
-    """The letters (`l`, with `g` and the beginnings of values `b`) that are meant.
+    """The letters (`l`, with their groups `g`) that are meant.
 
     `origins` are the numbers of `wanted.ids`; `confirmed` are letters that have the text beyond what the index holds
     of their value. `unsure`: those that may have it there.
@@ -79,7 +79,7 @@ def letters_where(
 
 
 def _add_text(where: Where, text: str, confirmed: Collection[int], *, unsure: bool) -> None:
-    has_it = "coalesce(instr(b.value, ?) > 0, 0) OR instr(l.message, ?) > 0"
+    has_it = "coalesce(instr(l.value, ?) > 0, 0) OR instr(l.message, ?) > 0"
     values = [plain(text).encode(), plain(text)]
     if unsure:
         where.add(f"NOT ({has_it})", *values)

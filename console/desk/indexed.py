@@ -1,5 +1,6 @@
 """What the index of dead letters answers with. Times are UTC milliseconds."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -144,9 +145,9 @@ class LetterCounts:
     """
 
     by_state: dict[State, int]
-    by_class: dict[str, int]
-    by_topic: dict[str, int]
-    waiting_by_class: dict[str, int]
+    by_class: Counter[str]
+    by_topic: Counter[str]
+    waiting_by_class: Counter[str]
     chains: int
     unreadable: int
     expired: int = 0

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +30,8 @@ from schemas.records import AuditEntry
 #: What an act makes of a letter.
 STATE_AFTER = {"replay": State.REPLAYED, "discard": State.DISCARDED, "park": State.PARKED}
 _GROUPS_REMEMBERED = 16_384
+_ROWS_A_STATEMENT = 50
+_MARKS = f"({', '.join('?' * 16)})"
 _BUILT = "built"  # in the identity: which building of the index it is
 
 
@@ -123,13 +126,10 @@ class IndexWriter:
     # -- within a transaction ----------------------------------------------------------------------------------------
 
     def _add_letters(self, records: Sequence[ConsumerRecord]) -> None:
-        letters, beginnings, strangers = list[list[Any]](), list[tuple[int, bytes]](), list[tuple[int]]()
-        producer_header = self._source.producer_header
+        letters, strangers = list[list[Any]](), list[tuple[int]]()
         for record in records:
-            row, place = (
-                read_letter(record.value, record.headers, producer_header),
-                place_of(record.partition, record.offset),
-            )
+            place = place_of(record.partition, record.offset)
+            row = read_letter(record.value, record.headers, self._source.producer_header)
             if row is None:
                 strangers.append((place,))
                 continue
@@ -139,16 +139,20 @@ class IndexWriter:
                 [
                     *(place, origin, self._group_no(row.group), 0),
                     *(row.timestamp, record.timestamp, row.attempts, root, row.first_failed_at, row.size),
-                    *(_text(row.site), _text(row.sku), row.stage, row.path, row.message),
+                    *(_text(row.site), _text(row.sku), row.stage, row.path, row.message, row.value),
                 ]
             )
-            if row.value is not None:
-                beginnings.append((place, row.value))
         self._set_states(letters)
-        self._connection.executemany(statement("add_letters"), letters)
-        self._connection.executemany(statement("add_beginnings"), beginnings)
+        self._insert(letters)
         self._connection.executemany(statement("add_strangers"), strangers)
         self._count(Counter((row[2], row[3], row[5] // HOUR_MS * HOUR_MS) for row in letters))
+
+    def _insert(self, letters: Sequence[list[Any]]) -> None:
+        """Many rows a statement: to run one costs as much as the rows of it."""
+        for start in range(0, len(letters), _ROWS_A_STATEMENT):
+            rows = letters[start : start + _ROWS_A_STATEMENT]
+            marks = ", ".join([_MARKS] * len(rows))
+            self._connection.execute(statement("add_letters", rows=marks), [*chain.from_iterable(rows)])
 
     def _set_states(self, letters: Sequence[list[Any]]) -> None:
         """Give new letters the state that acts have given them already."""
@@ -175,7 +179,7 @@ class IndexWriter:
 
     def _act(self, place: int, entry: AuditEntry) -> tuple[Any, ...]:
         letter, root = entry.what[REPLAYED], entry.what.get("root")
-        texts = (entry.what.get(name) for name in ("recipe", "recipe_sha256", "sent_to"))
+        recipe, recipe_sha256, sent_to = (entry.what.get(name) for name in ("recipe", "recipe_sha256", "sent_to"))
         return (
             place,
             self._origins.of_id(letter),
@@ -185,12 +189,13 @@ class IndexWriter:
             _text(entry.who),
             entry.action,
             _text(entry.why),
-            *map(_text, texts),
+            *map(_text, (recipe, recipe_sha256, sent_to)),
+            None if sent_to is None else self._origins.of_id(sent_to),
         )
 
     def _expire(self, first: int, end: int) -> None:
         gone = ask(self._connection, "gone", first, end)
-        for name in ("forget_letters", "forget_beginnings", "forget_strangers"):
+        for name in ("forget_letters", "forget_strangers"):
             ask(self._connection, name, first, end)
         if gone:
             self._count(Counter({(group, state, hour): -count for group, state, hour, count in gone}))

@@ -1,9 +1,8 @@
-"""Reading the dead-letter topic: which letters there are, which of them have been replayed, how many of what kind."""
+"""Reading the dead-letter topic: which letters there are, and which of them have been replayed."""
 
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,7 +17,6 @@ from runtime.topic_reader import end_offsets, read_topic
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ErrorClass
 from schemas.records import AuditEntry
-from schemas.sources import Source
 from schemas.topics import TopicRole
 
 REPLAYED = "dead_letter"  # in the audit log's `what` of a replay: the letter's id
@@ -118,15 +116,6 @@ def _posted(record: ConsumerRecord) -> Posted:
     return Posted(letter, record.partition, record.offset)
 
 
-async def find_letter(settings: Settings, letter_id: str) -> DeadLetter | None:
-    """The letter with this id, `topic/partition/offset` of the refused record."""
-    async for portion in read_letters(settings, letter_id):
-        for posted in portion:
-            if posted.letter is not None and posted.letter.id == letter_id:
-                return posted.letter
-    return None
-
-
 async def replayed_ids(settings: Settings) -> set[str]:
     """Ids of the letters that the audit log says were replayed.
 
@@ -140,60 +129,3 @@ async def replayed_ids(settings: Settings) -> set[str]:
             if entry.action == "replay":
                 ids.add(entry.what[REPLAYED])
     return ids
-
-
-@dataclass(slots=True)
-class LetterStats:
-    """How many letters there are: all that the topic still holds, and those that wait for somebody to act.
-
-    A letter waits until it was replayed; one that failed again after that is another letter of the same chain.
-    """
-
-    total: int = 0
-    by_class: Counter[str] = field(default_factory=Counter[str])
-    by_source: Counter[str] = field(default_factory=Counter[str])
-    replayed: int = 0
-    waiting: int = 0
-    waiting_by_class: Counter[str] = field(default_factory=Counter[str])
-    chains: int = 0
-    unreadable: int = 0
-    _roots: set[str] = field(default_factory=set[str])
-
-    def add(self, letter: DeadLetter | None, source: Source | None, *, replayed: bool) -> None:
-        """Count one letter; None is a record that is no dead letter."""
-        if letter is None:
-            self.unreadable += 1
-            return
-        self.total += 1
-        self.by_class[letter.error_class.value] += 1
-        self.by_source[source.value if source else letter.topic] += 1
-        self._roots.add(letter.root)
-        self.chains = len(self._roots)
-        if replayed:
-            self.replayed += 1
-        else:
-            self.waiting += 1
-            self.waiting_by_class[letter.error_class.value] += 1
-
-    def as_json(self) -> dict[str, object]:
-        """The stable shape of `dlq stats --json`: `total`, `by_class`, and more."""
-        names = ("total", "by_class", "by_source", "replayed", "waiting", "waiting_by_class", "chains", "unreadable")
-        return {name: _sorted(getattr(self, name)) for name in names}
-
-
-def _sorted(value: int | Counter[str]) -> object:
-    return dict(sorted(value.items())) if isinstance(value, Counter) else value
-
-
-async def letter_stats(settings: Settings, wanted: LetterFilter) -> LetterStats:
-    """Count the letters that a filter means."""
-    done, stats = await replayed_ids(settings), LetterStats()
-    sources = {settings.topics.source_topic(source): source for source in Source}
-    async for portion in read_letters(settings):
-        for posted in portion:
-            letter = posted.letter
-            if letter is None:
-                stats.add(None, None, replayed=False)
-            elif wanted.matches(letter):
-                stats.add(letter, sources.get(letter.topic), replayed=letter.id in done)
-    return stats

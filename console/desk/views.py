@@ -1,72 +1,81 @@
 """How dead letters are shown."""
 
-import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-import msgspec
-
-from console.desk.letters import LetterFilter, read_letters, replayed_ids
+from console.desk.decoded import Decoded, decode_value
+from console.desk.expiry import UNLIMITED, Retention, time_left
+from console.desk.indexed import Act, IndexedLetter
 from console.screen import Cell
-from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter
 from schemas.errors import MEANINGS
 from schemas.instants import rfc3339
+from streams.avro_input import WriterSchema
 
 VALUE_SHOWN = 60
 HEX_SHOWN = 1_024
+COLUMNS = ("id", "class", "path", "at", "attempts", "state", "message", "value")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A letter in a list."""
+class Story:
+    """A letter with what is known of it: its chain, what was done about it, and when it is removed."""
 
-    letter: DeadLetter
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The newest letters, and how many there are in all."""
-
-    rows: list[Listed]
-    total: int
+    indexed: IndexedLetter
+    chain: Sequence[IndexedLetter] = ()
+    acts: Sequence[Act] = ()
+    retention: Retention = UNLIMITED
+    now: int = 0
 
 
-async def newest(settings: Settings, wanted: LetterFilter, limit: int, *, waiting_only: bool) -> Listing:
-    """The `limit` newest letters by the refused records' timestamps; memory holds no more than these."""
-    done = await replayed_ids(settings)
-    kept: list[tuple[int, str, Listed]] = []
-    total = 0
-    async for portion in read_letters(settings):
-        for letter in (posted.letter for posted in portion if posted.letter is not None):
-            replayed = letter.id in done
-            if not wanted.matches(letter) or (waiting_only and replayed):
-                continue
-            total += 1
-            entry = (letter.timestamp, letter.id, Listed(letter, replayed))
-            heapq.heappush(kept, entry) if len(kept) < limit else heapq.heappushpop(kept, entry)
-    return Listing([listed for _, _, listed in sorted(kept, reverse=True)], total)
-
-
-def table_row(listed: Listed) -> tuple[Cell, ...]:
-    """id, class, path, time, attempts, whether replayed, message, beginning of the value."""
-    letter = listed.letter
+def table_row(letter: IndexedLetter) -> tuple[Cell, ...]:
+    """The cells of `COLUMNS`."""
     return (
         letter.id,
-        letter.error_class.value,
+        letter.error_class,
         letter.path,
         rfc3339(letter.timestamp),
         letter.attempts,
-        listed.replayed,
+        letter.state.value,
         letter.message,
-        _excerpt(letter.value),
+        _excerpt(letter.value, letter.size),
     )
 
 
-def json_row(listed: Listed) -> dict[str, object]:
+def json_row(letter: DeadLetter, indexed: IndexedLetter) -> dict[str, object]:
     """What `dlq list --json` says of a letter."""
-    return {**json_details(listed.letter), "replayed": listed.replayed}
+    replayed = indexed.state.value == "replayed"
+    return {**json_details(letter), "replayed": replayed, "state": indexed.state, "group": indexed.group}
+
+
+def json_story(letter: DeadLetter, story: Story, decoded: Decoded) -> dict[str, object]:
+    """What `dlq show --json` says."""
+    expires_at = story.retention.expires_at(story.indexed.posted_at)
+    return {
+        **json_row(letter, story.indexed),
+        "producer": story.indexed.producer,
+        "form": decoded.form,
+        "decoded": decoded.text,
+        "value_hex": None if letter.value is None else letter.value.hex(),
+        "expires_at": None if expires_at is None else rfc3339(expires_at),
+        "chain": [
+            {
+                "id": one.id,
+                "error_class": one.error_class,
+                "path": one.path,
+                "attempts": one.attempts,
+                "state": one.state,
+            }
+            for one in story.chain
+        ],
+        "acts": json_acts(story.acts),
+    }
+
+
+def json_acts(acts: Sequence[Act]) -> list[dict[str, Any]]:
+    """What was done, as JSON."""
+    return [{**asdict(act), "at": rfc3339(act.at)} for act in acts]
 
 
 def json_details(letter: DeadLetter) -> dict[str, object]:
@@ -91,7 +100,7 @@ def json_details(letter: DeadLetter) -> dict[str, object]:
     }
 
 
-def details(letter: DeadLetter) -> Iterator[str]:
+def details(letter: DeadLetter, schemas: Mapping[int, WriterSchema], story: Story | None = None) -> Iterator[str]:
     """A letter for a person."""
     yield f"{letter.id}: {letter.error_class.value} at {letter.path}"
     yield f"  {letter.message}"
@@ -103,22 +112,50 @@ def details(letter: DeadLetter) -> Iterator[str]:
     yield f"  stage       {letter.stage}, pipeline {letter.pipeline_version}"
     for name, data in letter.headers:
         yield f"  header      {name}: {_excerpt(data)}"
+    if story is not None:
+        yield from _story_lines(story)
     yield ""
-    yield from _value_lines(letter.value)
+    yield from _value_lines(letter.value, decode_value(letter.value, schemas))
 
 
-def _value_lines(value: bytes | None) -> Iterator[str]:
-    if value is None:
-        yield "value: null (a tombstone)"
-        return
-    yield f"value, {len(value):,} bytes:"
-    try:
-        text = msgspec.json.format(value, indent=2).decode() if len(value) <= 1 << 16 else value.decode()
-        yield from text.splitlines()
-    except (msgspec.DecodeError, UnicodeError):
+def _story_lines(story: Story) -> Iterator[str]:
+    indexed = story.indexed
+    yield f"  group       {indexed.group}, producer {indexed.producer}"
+    expires_at = story.retention.expires_at(indexed.posted_at)
+    if expires_at is not None:
+        yield f"  expires     {rfc3339(expires_at)} (in {time_left(expires_at, story.now)})"
+    yield f"  state       {indexed.state.value}"
+    yield from history(story.acts)
+    for one in story.chain:
+        if one.id != indexed.id:
+            yield f"  chain       {one.id}: attempt {one.attempts}, {one.error_class} at {one.path}, {one.state.value}"
+
+
+def history(acts: Sequence[Act]) -> Iterator[str]:
+    """What was done about a chain, an act a line."""
+    for act in acts:
+        yield f"  {act.action:11} {rfc3339(act.at)} by {act.who}{f': {act.why}' if act.why else ''}"
+        yield f"              letter {act.letter}{f', recipe {act.recipe}' if act.recipe else ''}"
+        if act.sent_to:
+            outcome = ", which failed again" if act.failed_again_as else ""
+            yield f"              sent to {act.sent_to}{outcome}"
+
+
+def _value_lines(value: bytes | None, decoded: Decoded) -> Iterator[str]:
+    yield f"value, {0 if value is None else len(value):,} bytes, {decoded.form}:"
+    if decoded.text is not None:
+        yield from (_printable(line) for line in decoded.text.splitlines())
+    if value:
+        yield ""
+        yield f"bytes{'' if len(value) <= HEX_SHOWN else f', the first {HEX_SHOWN:,}'}:"
         yield from _hex_lines(value[:HEX_SHOWN])
         if len(value) > HEX_SHOWN:
             yield f"… {len(value) - HEX_SHOWN:,} more; --raw gives all of them"
+
+
+def _printable(line: str) -> str:
+    """A line without anything that a terminal would obey."""
+    return line if line.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def _hex_lines(data: bytes) -> Iterator[str]:
@@ -128,9 +165,9 @@ def _hex_lines(data: bytes) -> Iterator[str]:
         yield f"{start:08x}  {row.hex(' '):47}  {text}"
 
 
-def _excerpt(data: bytes | None) -> str:
-    """The beginning of some bytes on one line, what cannot be printed as escapes."""
+def _excerpt(data: bytes | None, size: int | None = None) -> str:
+    """The beginning of some bytes on one line, what cannot be printed as escapes; there may be more than is here."""
     if data is None:
         return "(null)"
     text = repr(data[:VALUE_SHOWN].decode("utf-8", "backslashreplace"))[1:-1]
-    return text + ("…" if len(data) > VALUE_SHOWN else "")
+    return text + ("…" if (len(data) if size is None else size) > VALUE_SHOWN else "")

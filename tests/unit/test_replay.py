@@ -2,11 +2,10 @@
 
 import pytest
 
-from console.desk.letters import LetterFilter, LetterStats, field_text
+from console.desk.letters import LetterFilter, field_text
 from console.desk.views import details, json_details
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.errors import ErrorClass
-from schemas.sources import Source
 
 NOON = 1_298_980_800_000
 
@@ -77,25 +76,6 @@ def test_a_field_is_read_as_far_as_a_broken_value_allows(value: bytes, found: st
     assert field_text(value, "sku") == found
 
 
-def test_statistics_tell_the_replayed_from_the_waiting() -> None:
-    """Two attempts of one chain are two letters; what is no dead letter is counted apart."""
-    stats = LetterStats()
-    stats.add(letter(1), Source.ORDERS, replayed=True)
-    stats.add(letter(9, attempts=2, root="wms.orders.v1/2/1"), Source.ORDERS, replayed=False)
-    stats.add(letter(2, error_class=ErrorClass.NOT_JSON, topic="other"), None, replayed=False)
-    stats.add(None, None, replayed=False)
-    assert stats.as_json() == {
-        "total": 3,
-        "by_class": {"bad_format": 2, "not_json": 1},
-        "by_source": {"orders": 2, "other": 1},
-        "replayed": 1,
-        "waiting": 2,
-        "waiting_by_class": {"bad_format": 1, "not_json": 1},
-        "chains": 2,
-        "unreadable": 1,
-    }
-
-
 def test_a_replay_hands_on_the_chain() -> None:
     """The attempts so far: the next failure makes one more of them, under the same root."""
     one = letter(9, attempts=2, root="wms.orders.v1/2/1")
@@ -105,10 +85,10 @@ def test_a_replay_hands_on_the_chain() -> None:
 
 def test_a_letter_is_shown_with_reason_and_value() -> None:
     """JSON is set out; what cannot be read as text is shown as bytes; a tombstone as what it is."""
-    text = "\n".join(details(letter()))
+    text = "\n".join(details(letter(), {}))
     for part in ("wms.orders.v1/2/7: bad_format at $.sku", "arrived     2011-03-01T12:00:00Z", '  "sku": "post",'):
         assert part in text
-    assert "00000000  ff 00 41" in "\n".join(details(letter(value=b"\xff\x00A")))
-    assert "1,024 more; --raw" in "\n".join(details(letter(value=b"\xff" * 2048)))
-    assert "value: null (a tombstone)" in "\n".join(details(letter(value=None)))
+    assert "00000000  ff 00 41" in "\n".join(details(letter(value=b"\xff\x00A"), {}))
+    assert "1,024 more; --raw" in "\n".join(details(letter(value=b"\xff" * 2048), {}))
+    assert "no value (a tombstone)" in "\n".join(details(letter(value=None), {}))
     assert json_details(letter(value=b"\xff"))["value"] == "�"
