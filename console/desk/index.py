@@ -171,7 +171,7 @@ class DeskIndex:
     def newest_acts(self, limit: int) -> list[Act]:
         """At most so many entries of the audit log about letters, the newest first."""
         where = Where(["a.place > (SELECT max(place) - ? FROM acts)"], [limit])
-        return [self._act(row) for row in reversed(self._rows("acts", where))]
+        return [act_in(row, self._origins) for row in reversed(self._rows("acts", where))]
 
     def unsure(self, wanted: LetterFilter, states: Collection[State] = ()) -> list[Place]:
         """Letters that may have the wanted text in the part of their value that the index does not hold."""

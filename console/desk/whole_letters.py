@@ -1,6 +1,6 @@
 """Reading whole dead letters from their places in the topic: the index holds but the beginnings of their values."""
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -17,7 +17,7 @@ from schemas.topics import TopicRole
 NEAR = 200
 
 
-async def whole_letters(settings: Settings, places: Iterable[Place]) -> AsyncIterator[tuple[Place, DeadLetter]]:
+async def whole_letters(settings: Settings, places: Iterable[Place]) -> AsyncGenerator[tuple[Place, DeadLetter], None]:
     """The letters at these places, those of a partition in the order of offsets; what is gone meanwhile is left out.
 
     Memory holds one fetch. Each partition is read once from its first place on, with a seek over every wide gap.

@@ -8,6 +8,7 @@ import aiohttp
 import structlog
 
 from console.web.app import build_app
+from console.web.letters.desk import DESK
 from runtime.connections import probe
 from runtime.health import Health, serve_http
 from runtime.refusals import SettingsRefused
@@ -30,13 +31,15 @@ async def run_console(settings: Settings) -> int:
     """
     stop, health = stop_on_signals(STOP_WITHIN_S), Health()
     where = settings.serve
+    app = build_app(settings, health)
     try:
-        runner, port = await serve_http(build_app(settings, health), where.host, where.port, FINISH_S)
+        runner, port = await serve_http(app, where.host, where.port, FINISH_S)
     except OSError as error:
         raise SettingsRefused(f"the console cannot listen at {where.host}:{where.port}: {error}") from error
     url = f"http://{where.host}:{port}/"
     log.info("console", url=url, api=settings.api.url, kafka=settings.kafka.bootstrap_servers)
     watching = asyncio.create_task(watch(settings, health))
+    app[DESK].begin()
     try:
         await stop.wait()
         log.info("stopping")

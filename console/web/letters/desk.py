@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TypeVar
 
 from aiohttp import web
+from confluent_kafka import KafkaException
 
+from console.desk.expiry import UNLIMITED, Retention, read_retention
 from console.desk.following import follow
 from console.desk.index import DeskIndex
 from console.desk.index_file import index_path
@@ -27,6 +30,7 @@ from streams.intake_rules import IntakeRules
 Answer = TypeVar("Answer")
 
 CATCH_UP_S = 5.0
+RETENTION_KEPT_S = 60.0
 PLACES_AT_ONCE = 10_000  # of letters that are meant, asked of the index
 
 
@@ -45,6 +49,7 @@ class Desk:
         self._settings, self.follower = settings, follower
         self._path = index_path(settings)
         self._gates: Gates | None = None
+        self._retention, self._asked_s = UNLIMITED, -RETENTION_KEPT_S
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -76,9 +81,13 @@ class Desk:
         with DeskIndex.open(self._path) as index:
             return await text_search(self._settings, index, choice.wanted, choice.states)
 
-    async def retention_ms(self) -> int | None:
-        """How long the topic keeps a letter; None where it keeps all."""
-        return None
+    async def retention(self) -> Retention:
+        """How long the topic keeps a letter, as the broker said not long ago; without limit where it says nothing."""
+        if monotonic() - self._asked_s > RETENTION_KEPT_S:
+            self._asked_s = monotonic()
+            with suppress(KafkaException):  # the follower says that Kafka does not answer
+                self._retention = await asyncio.to_thread(read_retention, self._settings)
+        return self._retention
 
     async def whole(self, letter: IndexedLetter) -> DeadLetter | None:
         """A letter byte for byte; None if the topic has forgotten it meanwhile."""

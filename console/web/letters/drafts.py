@@ -83,7 +83,8 @@ def _units(pointer: str, samples: Sequence[IndexedLetter]) -> list[str]:
     """A map of what the samples have there; to what, a person says."""
     name = pointer.rpartition("/")[2]
     found = sorted({text for one in samples if (text := field_text(one.value or b"", name)) is not None})
-    return [f"values = {{ {', '.join(f'{json.dumps(text)} = "EA"' for text in found or ['each'])} }}"]
+    mapped = ", ".join(f'{json.dumps(text)} = "EA"' for text in found or ["each"])
+    return [f"values = {{ {mapped} }}"]
 
 
 def _time_lines(pattern: str) -> list[str]:

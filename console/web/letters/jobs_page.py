@@ -87,11 +87,10 @@ async def show_job(request: web.Request) -> web.Response:
 async def produce(app: web.Application, params: Mapping[str, str]) -> Parts:
     """The live parts of a replay's page."""
     known = {name: params[name] for name in ("group", "recipe") if params.get(name)}
-    html = {
+    return {
         name: fragment(app, f"letters/{name}.html", context)
         for name, context in _parts(app, params.get("run", ""), known).items()
     }
-    return html
 
 
 def _parts(app: web.Application, run_id: str, params: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -8,11 +8,11 @@ from aiohttp import web
 from console.client import NotFound
 from console.desk.index import DeskIndex
 from console.desk.indexed import Act, IndexedLetter
-from console.web.keys import SETTINGS
 from console.web.letters.desk import DESK
 from console.web.letters.story import told
+from console.web.letters.value_view import show_value
 from console.web.rendering import NO_STORE, render
-from console.web.visible import clipped, one_line, show_bytes, visible
+from console.web.visible import clipped, one_line, visible
 from schemas.dead_letters import DeadLetter
 from schemas.errors import MEANINGS, ErrorClass
 
@@ -31,12 +31,14 @@ async def show_letter(request: web.Request) -> web.Response:
 
     def read(index: DeskIndex) -> tuple[IndexedLetter | None, Sequence[IndexedLetter], Sequence[Act]]:
         letter = index.letter(letter_id)
-        return letter, *((index.chain(letter.root), index.acts(root=letter.root)) if letter else ((), ()))
+        if letter is None:
+            return None, (), ()
+        return letter, index.chain(letter.root), index.acts(root=letter.root)
 
     letter, chain, acts = await desk.ask(read)
     if letter is None:
         raise _not_found(letter_id)
-    whole = await desk.whole(letter)
+    whole, schemas = await desk.whole(letter), (await desk.gates()).schemas
     context = {
         "tab": "groups",
         "trouble": desk.follower.trouble,
@@ -44,7 +46,7 @@ async def show_letter(request: web.Request) -> web.Response:
         "meaning": MEANINGS[ErrorClass(letter.error_class)],
         "facts": _facts(letter, whole),
         "headers": [(clipped(visible(name)), one_line(data, 400)) for name, data in whole.headers] if whole else [],
-        "shown": show_bytes(whole.value) if whole else show_bytes(letter.value, letter.size),
+        "shown": show_value(whole.value, schemas) if whole else show_value(letter.value, schemas, letter.size),
         "story": told(chain, acts),
         "gone": whole is None,
     }

@@ -43,7 +43,7 @@ async def show_groups(request: web.Request) -> web.Response:
     """Figures, and the groups of the letters that the filter means."""
     desk, choice = request.app[DESK], read_choice(request.query, request.app[SETTINGS])
     confirmed, now = await desk.confirmed(choice), _now()
-    retention = await desk.retention_ms()
+    retention = await desk.retention()
 
     def read(index: DeskIndex) -> tuple[LetterCounts, list[GroupSummary], dict[str, Trend]]:
         counts = index.stats(choice.wanted, confirmed=confirmed)
@@ -93,7 +93,7 @@ async def show_group(request: web.Request) -> web.Response:
     context = {
         **await _about_group(request, summary, trend),
         "choice": choice,
-        "samples": samples_of(newest),
+        "samples": samples_of(newest, (await desk.gates()).schemas),
         "table": _letters(found[:PAGE], query),
         "next": choice.url(before=str(found[PAGE - 1].cursor)) if len(found) > PAGE else None,
         "first": choice.url() if choice.before else None,
@@ -103,7 +103,7 @@ async def show_group(request: web.Request) -> web.Response:
 
 
 async def _about_group(request: web.Request, summary: GroupSummary, trend: Trend) -> dict[str, Any]:
-    retention, now = await request.app[DESK].retention_ms(), _now()
+    retention, now = await request.app[DESK].retention(), _now()
     row = group_row(summary, trend, source_topics(request), now, retention)
     return {
         "tab": "groups",

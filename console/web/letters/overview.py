@@ -1,8 +1,8 @@
 """What the lists of groups and letters show, made of what the index says. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from console.desk.expiry import Retention, time_left
 from console.desk.indexed import HOUR_MS, GroupSummary, IndexedLetter, Trend
 from console.web.charts import Chart, Series
 from console.web.tables import Column, Row
@@ -15,7 +15,6 @@ SPARK_BIN_MS = 6 * HOUR_MS
 SPARK_MS = SPARK_BINS * SPARK_BIN_MS
 SPARK_WIDTH, SPARK_HEIGHT = 112, 24
 CHART_BINS = 120
-DAY_MS = 24 * HOUR_MS
 
 GROUP_COLUMNS = (
     Column("group", "Group", code=True),
@@ -44,10 +43,10 @@ LETTER_COLUMNS = (
 )
 
 
-def group_row(summary: GroupSummary, trend: Trend, topics: Mapping[str, Source], now: int, retention: int | None) -> Row:
-    """A group in the list. `retention` is that of the dead-letter topic in milliseconds, None where it keeps all."""
+def group_row(summary: GroupSummary, trend: Trend, topics: Mapping[str, Source], now: int, retention: Retention) -> Row:
+    """A group in the list; `retention` is that of the dead-letter topic."""
     group, counts = summary.group, trend.counts(now, SPARK_BINS, SPARK_BIN_MS)
-    expires_at = expiry(summary.oldest_waiting, retention)
+    expires_at = retention.expires_at(summary.oldest_waiting)
     return {
         "group": summary.id,
         "error_class": group.error_class,
@@ -62,7 +61,8 @@ def group_row(summary: GroupSummary, trend: Trend, topics: Mapping[str, Source],
         "first_seen": rfc3339(summary.first_seen),
         "last_seen": rfc3339(summary.last_seen),
         "expires_at": None if expires_at is None else rfc3339(expires_at),
-        "urgency": urgency(expires_at, now),
+        "left": time_left(expires_at, now),
+        "near": retention.is_near(summary.oldest_waiting, now),
     }
 
 
@@ -71,18 +71,11 @@ def source_name(topic: str, topics: Mapping[str, Source]) -> str:
     return topics[topic].value if topic in topics else visible(topic)
 
 
-def expiry(oldest_waiting: int | None, retention: int | None) -> int | None:
-    """When the topic forgets the oldest letter that still waits, in UTC milliseconds."""
-    return None if oldest_waiting is None or retention is None else oldest_waiting + retention
-
-
 def spark_points(counts: Sequence[int]) -> str:
     """The points of a line through counts, as SVG writes them; the highest count is the full height."""
     top, step = max([*counts, 1]), SPARK_WIDTH / max(1, len(counts) - 1)
     inner = SPARK_HEIGHT - 2
-    return " ".join(
-        f"{number * step:.1f},{1 + inner - inner * count / top:.1f}" for number, count in enumerate(counts)
-    )
+    return " ".join(f"{number * step:.1f},{1 + inner - inner * count / top:.1f}" for number, count in enumerate(counts))
 
 
 def trend_chart(trend: Trend, now: int) -> Chart:
@@ -116,19 +109,3 @@ def letter_row(letter: IndexedLetter) -> Row:
         "message": clipped(visible(letter.message)),
         "value": one_line(letter.value),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Urgency:
-    """How soon letters are lost: `bad` within a week, `warn` within a month, else `plain`."""
-
-    tone: str
-    days: int
-
-
-def urgency(expires_at: int | None, now: int) -> Urgency | None:
-    """Of what expires at an instant; None where nothing does soon enough to be said."""
-    if expires_at is None:
-        return None
-    days = max(0, (expires_at - now) // DAY_MS)
-    return Urgency("bad" if days < 7 else "warn" if days < 30 else "plain", days)

@@ -19,7 +19,7 @@ TONES = {
 SAID = {
     State.READY: "It is being made ready: the audit log is read to its end, so that nothing is sent twice.",
     State.SENDING: "Letters are sent back, a transaction at a time.",
-    State.CANARY: "The first letters were sent; it waits for the verdicts of the gate on them before it sends the rest.",
+    State.CANARY: "The first letters were sent; the rest waits for the verdicts of the gate on them.",
     State.PAUSED: "Nothing is sent until somebody resumes it.",
     State.FOLLOWING: "All letters were sent; it waits for the last verdicts of the gate.",
     State.DONE: "It is done: every letter that it was about has been dealt with.",

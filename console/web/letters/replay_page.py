@@ -22,7 +22,7 @@ from console.web.rendering import render
 from console.web.visible import visible
 
 LONGEST_WHY = 500
-MOST_A_SECOND = 1_000_000.0
+MOST_A_SECOND, MOST_FIRST = 1_000_000, 100_000
 
 
 def add_replay_routes(app: web.Application) -> None:
@@ -62,8 +62,9 @@ async def begin_replay(request: web.Request) -> web.Response:
     data, settings, desk = await request.post(), request.app[SETTINGS], request.app[DESK]
     recipe = await _recipe_of(request, str(data.get("recipe", "")))
     include_parked = data.get("include_parked") == "1"
+    canary = int(number_of(data, "canary", 0, MOST_FIRST) or 0)
     order = replace(
-        ReplayOrder.of(settings, why=why_of(data), recipe=recipe, canary=int(number_of(data, "canary", 0, 100_000) or 0)),
+        ReplayOrder.of(settings, why=why_of(data), recipe=recipe, canary=canary),
         rate=number_of(data, "rate", 0.1, MOST_A_SECOND),
         abort_above=(number_of(data, "abort_above", 0, 100) or 0) / 100,
         include_parked=include_parked,

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from console.desk.indexed import GroupSummary, IndexedLetter
+from console.desk.repair import Schemas
+from console.web.letters.value_view import ShownValue, show_value
 from console.web.tables import Row
-from console.web.visible import ShownBytes, clipped, show_bytes, visible
+from console.web.visible import clipped, visible
 
 SAMPLES = 3
 
@@ -17,13 +19,13 @@ class Sample:
     id: str
     timestamp: int
     message: str
-    shown: ShownBytes
+    shown: ShownValue
 
 
-def samples_of(letters: Sequence[IndexedLetter]) -> list[Sample]:
+def samples_of(letters: Sequence[IndexedLetter], schemas: Schemas) -> list[Sample]:
     """What is shown of some letters."""
     return [
-        Sample(one.id, one.timestamp, clipped(visible(one.message), 400), show_bytes(one.value, one.size))
+        Sample(one.id, one.timestamp, clipped(visible(one.message), 400), show_value(one.value, schemas, one.size))
         for one in letters
     ]
 

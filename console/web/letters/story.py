@@ -28,7 +28,8 @@ def told(chain: Sequence[IndexedLetter], acts: Sequence[Act]) -> list[Step]:
 
 def _failure(letter: IndexedLetter) -> Step:
     what = "Refused" if letter.attempts == 1 else f"Failed again, attempt {letter.attempts}"
-    details = (("as", f"{letter.error_class} at {visible(letter.path)}"), ("because", clipped(visible(letter.message), 400)))
+    because = clipped(visible(letter.message), 400)
+    details = (("as", f"{letter.error_class} at {visible(letter.path)}"), ("because", because))
     return Step(letter.posted_at, what, "warn" if letter.attempts == 1 else "bad", letter.id, details)
 
 
