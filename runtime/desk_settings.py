@@ -17,6 +17,8 @@ class DeskSettings(Section):
     rate: float | None = Field(default=None, gt=0)  # records a second that a replay sends at most
     canary: int = Field(default=20, ge=0)  # records that are sent first and followed to their verdicts
     abort_above: float = Field(default=0.1, ge=0, le=1)  # share of records that failed again above which a replay ends
+    verdict_timeout: Duration = timedelta(minutes=2)  # for the verdicts of the canary
+    per_transaction: int = Field(default=500, ge=1, le=5_000)  # records that a replay commits together
 
 
 class ServeSettings(Section):

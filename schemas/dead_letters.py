@@ -25,6 +25,7 @@ ATTEMPTS = "dlq.attempts"
 ROOT = "dlq.root"
 FIRST_FAILED_AT = "dlq.first-failed-at"
 PIPELINE_VERSION = "dlq.pipeline-version"
+RECIPE = "dlq.recipe"  # of a replayed record: the recipe that made it, `name@` and its SHA-256
 PREFIX = "dlq."
 
 

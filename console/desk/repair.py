@@ -38,9 +38,13 @@ class Unrepairable:
     reason: str
     found: str = ""
 
+    @property
+    def kind(self) -> str:
+        """Step and reason: what the records of a kind have in common."""
+        return f"step {self.step}: {self.reason}" if self.step else self.reason
+
     def __str__(self) -> str:
-        where = f"step {self.step}: " if self.step else ""
-        return f"{where}{self.reason}{f' (found {self.found})' if self.found else ''}"
+        return f"{self.kind} (found {self.found})" if self.found else self.kind
 
 
 def repair(recipe: Recipe, value: bytes | None, schemas: Schemas) -> bytes | Unrepairable:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -79,7 +80,8 @@ async def show_job(request: web.Request) -> web.Response:
     params = {name: request.query[name] for name in names if request.query.get(name)}
     if run is not None:
         params = {"group": run.about.group, **({"recipe": run.about.recipe} if run.about.recipe else {})}
-    context = {"tab": "jobs", "run_id": run_id, "run": run, "params": params, "live": LIVE}
+    feed = f"{LIVE}?{urlencode({'run': run_id, **params})}"
+    context = {"tab": "jobs", "run_id": run_id, "run": run, "params": params, "feed": feed}
     parts = _parts(request.app, run_id, params)
     return render(request, "letters/job.html", {**context, "parts": parts}, 200 if run or params else 404)
 
