@@ -1,10 +1,9 @@
 """`velocity dlq`: dead letters found and understood, repaired, sent back; each part in a module beside this one."""
 
-from console.commands import Commands
+from console.commands import Commands, letters
 from console.commands import dlq_recipes as recipes
 from console.commands import dlq_repairs as repairs
 from console.commands import dlq_set_aside as set_aside
-from console.commands import letters
 
 app = Commands(help="Dead letters: found, understood, repaired, sent back.")
 

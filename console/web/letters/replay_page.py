@@ -78,6 +78,8 @@ async def begin_replay(request: web.Request) -> web.Response:
         why=order.why,
         letters=sum(summary.by_state[state] for state in states),
     )
+    if not about.letters:
+        raise UsageError("no letter of this group waits: each was replayed, parked or discarded")
     job = ReplayJob(settings, order, desk.letters_of(summary.id, states), about.who)
     run = request.app[JOBS].begin(job, about)
     query = {"group": summary.id, **({"recipe": recipe.name} if recipe else {})}
