@@ -14,7 +14,7 @@ SPARK_BINS = 28
 SPARK_BIN_MS = 6 * HOUR_MS
 SPARK_MS = SPARK_BINS * SPARK_BIN_MS
 SPARK_WIDTH, SPARK_HEIGHT = 112, 24
-CHART_BINS = 120
+CHART_BINS, FEWEST_BARS = 120, 23
 
 GROUP_COLUMNS = (
     Column("group", "Group", code=True),
@@ -80,7 +80,7 @@ def spark_points(counts: Sequence[int]) -> str:
 
 def trend_chart(trend: Trend, now: int) -> Chart:
     """Letters of a group over time, from the first on, in no more bars than a chart can show."""
-    first = min(trend.hours, default=now)
+    first = min([now - FEWEST_BARS * HOUR_MS, *trend.hours])
     hours = max(1, -(-(now - first + HOUR_MS) // (CHART_BINS * HOUR_MS)))
     bin_ms = hours * HOUR_MS
     bins = now // bin_ms - first // bin_ms + 1
