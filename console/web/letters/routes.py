@@ -6,6 +6,7 @@ from console.web.letters.acts_page import add_acts_routes
 from console.web.letters.desk import add_desk
 from console.web.letters.dry_run_page import add_dry_run_routes
 from console.web.letters.held_page import add_held_routes
+from console.web.letters.home_page import add_home_of_letter_routes
 from console.web.letters.jobs_page import add_jobs_routes
 from console.web.letters.letter_page import add_letter_routes
 from console.web.letters.list_pages import add_list_routes
@@ -19,6 +20,7 @@ def add_letters_routes(app: web.Application) -> None:
     for add_routes in (
         add_list_routes,
         add_letter_routes,
+        add_home_of_letter_routes,
         add_held_routes,
         add_acts_routes,
         add_jobs_routes,

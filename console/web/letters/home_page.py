@@ -1,0 +1,63 @@
+"""`/letters/home/{id}`: whether a letter counts by now, as a part of its page that is asked for on its own.
+
+To be sure of it takes the frontiers, a batch file and the batch workers: the page does not wait for that.
+"""
+
+from aiohttp import web
+
+from console.client import NotFound
+from console.desk import acts
+from console.desk.home import outcome_of
+from console.desk.index import DeskIndex
+from console.desk.indexed import Act, IndexedLetter
+from console.web.keys import SETTINGS
+from console.web.letters.desk import DESK
+from console.web.navigation import Place
+from console.web.rendering import PLACES, render
+from console.web.visible import clipped, visible
+
+TONES = {"counted": "good", "in_batch": "good", "failed_again": "bad", "unknown": "bad", "waiting": "warn"}
+ON_THE_WAY = frozenset({"not_taken", "open_window", "in_batch"})  # asked again while somebody looks
+
+
+def add_home_of_letter_routes(app: web.Application) -> None:
+    """Routes of this module."""
+    app.router.add_get("/letters/home/{id:.+}", show_outcome)
+
+
+async def show_outcome(request: web.Request) -> web.Response:
+    """What has become of the chain that a letter belongs to."""
+    desk, letter_id = request.app[DESK], request.match_info["id"]
+
+    def read(index: DeskIndex) -> tuple[IndexedLetter | None, list[Act]]:
+        letter = index.letter(letter_id)
+        last = index.chain(letter.root)[-1] if letter else None
+        return last, index.acts([last.id]) if last else []
+
+    last, done = await desk.ask(read)
+    whole = await desk.whole(last) if last else None
+    if whole is None:
+        raise NotFound("the topic has forgotten this letter")
+    outcome = await outcome_of(request.app[SETTINGS], whole, [_act(one) for one in done])
+    context = {
+        "letter_id": letter_id,
+        "outcome": outcome,
+        "text": clipped(visible(outcome.text), 1_000),
+        "tone": TONES.get(outcome.state, "plain"),
+        "word": outcome.state.replace("_", " "),
+        "again": outcome.state in ON_THE_WAY,
+        "has_batches": Place("/batches", "Batches") in request.app[PLACES],
+    }
+    return render(request, "letters/home.html", context)
+
+
+def _act(act: Act) -> acts.Act:
+    return acts.Act(
+        action=act.action,
+        at=act.at,
+        who=act.who,
+        why=act.why,
+        recipe=act.recipe or "",
+        recipe_sha256=act.recipe_sha256 or "",
+        sent_to=act.sent_to or "",
+    )

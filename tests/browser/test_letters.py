@@ -1,0 +1,174 @@
+"""Dead letters in a real browser: grouped, repaired by a recipe written there, replayed live, and followed home."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from browser_visits import Visit
+from console_world import ConsoleWorld, running
+from hostile_input import MARKUP
+from letters_world import LettersWorld, letters_world
+from playwright.async_api import Page, expect
+
+from sandbox.kafka import EmbeddedKafka
+from sandbox.spoilt_feed import SentLine
+
+KINDS = 25
+
+
+@pytest.fixture(scope="module")
+def letters(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LettersWorld]:
+    """300 dead letters of twelve kinds."""
+    with letters_world(broker.bootstrap_servers, tmp_path_factory.mktemp("letters-in-browser"), KINDS) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(letters: LettersWorld, tmp_path: Path) -> AsyncIterator[ConsoleWorld]:
+    """A console of that pipeline."""
+    async with running(letters.console(tmp_path)) as world:
+        yield world
+
+
+async def open_group(page: Page, url: str, producer: str, path: str) -> None:
+    """By the list of groups, as soon as the index has it."""
+    row = page.locator("#table-main tbody tr").filter(has_text=producer).filter(has_text=path)
+    for _ in range(50):
+        await page.goto(f"{url}/letters")
+        if await row.count():
+            break
+        await page.wait_for_timeout(100)
+    await row.get_by_role("link").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(producer)
+
+
+def figure(page: Page, name: str) -> "object":
+    """The value of a figure."""
+    return page.locator(".figure").filter(has=page.get_by_text(name, exact=True)).locator("dd")
+
+
+async def test_a_kind_of_dead_letter_is_brought_home(visit: Visit, desk: ConsoleWorld) -> None:
+    """From the list of groups by recipe, preview, dry run and a replay that is paused and resumed, to the sentence
+    that names the batch in which a letter counts. Every page on the way is for everybody."""
+    page = visit.page
+    await open_group(page, desk.url, "scanner-7", "$.event_time")
+    await visit.check("letters-group")
+    await page.goto(f"{desk.url}/letters")
+    await visit.check("letters")
+    await page.go_back()
+
+    await page.get_by_role("link", name="Repair by a recipe").click()
+    recipe, result = page.get_by_label("Recipe (TOML)"), page.locator("#result")
+    await expect(result.get_by_text("the gate would take it")).to_have_count(5)
+    draft = await recipe.input_value()
+    await recipe.fill(draft.replace("%d/%m/%Y", "%m-%d-%Y"))
+    await expect(result.get_by_text("cannot be repaired").first).to_be_visible()
+    await recipe.fill(draft.replace("op =", "oq ="))
+    await expect(result.locator(".problem")).to_contain_text("step 1")
+    await recipe.fill(draft)
+    await page.get_by_role("button", name="text", exact=True).click()
+    await expect(recipe).to_have_value(re.compile(r'op = "text"'))
+    await recipe.fill(draft)
+    await expect(result.get_by_text("the gate would take it")).to_have_count(5)
+    await page.get_by_role("button", name=re.compile("Dry run")).click()
+    await expect(page.locator("#dry-run")).to_contain_text(f"The gate would take all {KINDS}.")
+    await visit.check("letters-repair")
+    await page.get_by_role("button", name="Save").click()
+    await page.get_by_role("link", name="Go on to the replay").click()
+
+    await page.get_by_role("button", name="Dry run").click()
+    await expect(page.locator("#dry-run")).to_contain_text("Closed windows that would be corrected")
+    await visit.check("letters-replay")
+    await page.get_by_label("Reason, for the audit log").fill("scanner 7 wrote local times")
+    await page.get_by_label(re.compile("Send so many first")).fill("5")
+    await page.get_by_label(re.compile("At most so many a second")).fill("4")
+    await page.get_by_role("button", name=f"Replay {KINDS} letters").click()
+    await expect(page.locator("[data-live-status]")).to_have_text("live")
+    await expect(figure(page, "judged")).to_have_text(re.compile("[5-9]"))
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.locator("[data-live-part=job_progress] .badge")).to_have_text("paused")
+    await visit.check("letters-job")
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator("[data-live-part=job_progress] .badge")).to_have_text("done", timeout=60_000)
+    await expect(figure(page, "judged")).to_have_text(str(KINDS))
+    await expect(figure(page, "failed again")).to_have_text("0")
+
+    await page.get_by_role("link", name="To the group").click()
+    await expect(figure(page, "replayed")).to_have_text(str(KINDS))
+    await page.locator("#table-main tbody tr").first.get_by_role("link").click()
+    await expect(page.locator("#home")).to_contain_text("counted in correction", timeout=30_000)
+    await visit.check("letters-letter")
+    for name in ("acts", "held", "jobs"):
+        await page.goto(f"{desk.url}/letters/{name}")
+        await visit.check(f"letters-{name}")
+
+
+async def test_a_replay_is_stopped_and_outlives_no_server(visit: Visit, desk: ConsoleWorld) -> None:
+    """The rest of a stopped replay waits, and is sent by the same replay again; one at a time; a page that is open
+    while the server is started again says that the replay ended with it, and how to go on."""
+    page, state = visit.page, visit.page.locator("[data-live-part=job_progress] .badge")
+    await open_group(page, desk.url, "erp-export", "$.sku")
+    await page.get_by_role("link", name="Replay as they are").click()
+    replay = page.url
+    for end in ("stop", "restart"):
+        await page.goto(replay)
+        await page.get_by_label("Reason, for the audit log").fill("a try")
+        await page.get_by_label(re.compile("At most so many a second")).fill("2")
+        await page.get_by_label(re.compile("more than so many per cent")).fill("100")
+        await page.get_by_role("button", name=re.compile("Replay .* letters")).click()
+        await expect(figure(page, "sent")).to_have_text(re.compile("[1-9]"))
+        job = page.url
+        await page.goto(replay)
+        await expect(page.get_by_text("A replay runs already")).to_be_visible()
+        await page.goto(job)
+        await expect(page.locator("[data-live-status]")).to_have_text("live")
+        if end == "stop":
+            await page.get_by_role("button", name="Stop").click()
+            await expect(state).to_have_text("stopped")
+            await expect(page.get_by_role("link", name="Go on with the rest")).to_be_visible()
+        else:
+            await desk.stop()
+            await desk.start()
+            await expect(state).to_have_text("ended")
+            await page.get_by_role("link", name="Go on with the rest").click()
+            await expect(page).to_have_url(replay)
+    await page.goto(replay.removesuffix("/replay"))
+    await page.get_by_text("Park or discard").click()
+    await page.get_by_label("Reason, for the audit log").fill("never needed")
+    await page.get_by_role("button", name=re.compile("Discard")).click()
+    await expect(figure(page, "waiting")).to_have_text("0")
+    assert visit.problems == []
+
+
+async def test_what_letters_say_stays_text(visit: Visit, letters: LettersWorld, desk: ConsoleWorld) -> None:
+    """Hostile texts in value, fields, header and key of a letter, and in a recipe: on no page does anything of them
+    happen, and control characters are shown."""
+    text = [one.encode("utf-8", "replace").decode() for one in MARKUP]
+    lines = [
+        SentLine(json.dumps({"event_id": one, "site_id": one, "sku": one, "uom": one, one: one}).encode(), one[:60])
+        for one in text
+    ] + [SentLine(one.encode(), one) for one in text]
+    letters.send(lines, key=MARKUP[0].encode())
+    page = visit.page
+    await open_group(page, desk.url, "</script>", "$")
+    groups = await page.evaluate("[...document.querySelectorAll('#table-main a')].length") and page.url
+    seen = {f"{desk.url}/letters", f"{desk.url}/letters?text=%3Cscript%3E", groups}
+    await page.goto(f"{desk.url}/letters?text=document.title")
+    rows = page.locator("#table-main tbody tr")
+    for href in await rows.locator("a").evaluate_all("links => links.map(link => link.href)"):
+        seen |= {href, href.partition("?")[0] + "/repair"}
+        await page.goto(href)
+        seen |= set(await page.locator("#table-main tbody a").evaluate_all("links => links.map(link => link.href)"))
+    for address in sorted(seen):
+        await page.goto(address)
+        assert "taken" not in await page.title(), address
+        found = await page.locator("main :is(img, iframe, style, object, [onload], [onerror], [onfocus])").count()
+        assert found == 0, address
+        assert await page.locator("main script:not([type='application/json'])").count() == 0, address
+        shown = await page.locator("main").inner_text()
+        assert "\u202e" not in shown, address
+    assert len(seen) > 20
+    assert visit.problems == []
