@@ -52,25 +52,29 @@ def show(
     raw: Annotated[bool, typer.Option("--raw", help="Only the value, byte for byte.")] = False,
     json: Json = False,
 ) -> None:
-    """Show one dead letter: what is wrong with it, where it came from, and its value.
+    """Show one dead letter: what is wrong with it, its value, and its story from the first failure to the coefficient.
 
     \b
     Examples:
       velocity dlq show wms.orders.v1/3/1207
       velocity dlq show wms.orders.v1/3/1207 --raw > letter.bin
     """
+    from console.desk.home import story, story_lines
     from console.desk.letters import find_letter
     from console.desk.views import details, json_details
 
-    letter = asyncio.run(find_letter(settings_of(ctx, with_topics=True), letter_id))
+    settings = settings_of(ctx, with_topics=True)
+    letter = asyncio.run(find_letter(settings, letter_id))
     if letter is None:
         raise CommandFailed(f"there is no dead letter {letter_id}; `velocity dlq list` shows which there are")
     if raw:
         screen.say_bytes(letter.value or b"")
-    elif json:
-        screen.say_json(json_details(letter))
+        return
+    told = asyncio.run(story(settings, letter))
+    if json:
+        screen.say_json({**json_details(letter), "story": told.as_json()})
     else:
-        for line in details(letter):
+        for line in (*details(letter), *story_lines(told)):
             screen.say(line)
 
 
