@@ -1,6 +1,7 @@
 """Dead letters come home: repaired, judged again by the real worker, and followed until they count.
 
-Each test is something that goes wrong on other desks. All share one pipeline; the site of its lines tells whose they are.
+Each test is something that goes wrong on other desks. All share one pipeline; the site of its lines tells whose
+they are.
 """
 
 import json
