@@ -24,6 +24,7 @@ from batcher.delivery_api import DeliveryApi, add_delivery_routes
 from batcher.frontiers import Frontiers
 from batcher.gauges import keep_gauges
 from batcher.headroom import Headroom
+from batcher.insight.api import InsightApi, add_insight_routes
 from batcher.loading import Loader
 from batcher.membership import Membership
 from batcher.memory import Memory
@@ -68,6 +69,7 @@ class Apis:
     results: Api = field(default_factory=Api)
     delivery: DeliveryApi = field(default_factory=DeliveryApi)
     schedule: ScheduleApi = field(default_factory=ScheduleApi)
+    insight: InsightApi = field(default_factory=InsightApi)
 
 
 async def run_batch_worker(settings: Settings) -> int:
@@ -84,6 +86,7 @@ async def run_batch_worker(settings: Settings) -> int:
     app = build_app(apis.results)
     add_delivery_routes(app, apis.delivery)
     add_schedule_routes(app, apis.schedule)
+    add_insight_routes(app, apis.insight)
     add_health_routes(app, health)
     host, wanted_port = host_and_port(settings.api.url)
     try:
@@ -195,6 +198,7 @@ async def _run_parts(bench: Workbench, apis: Apis, address: str) -> None:
     apis.results.answer_from(service, ComputeDesk(bench.database, settings.api))
     apis.delivery.answer_from(service, deliveries)
     apis.schedule.answer_from(service, nightly)
+    apis.insight.answer_from(service, bench)
     running = (ownership, loader, frontiers, reference, recalculation, publication, deliveries, membership, nightly)
     health.clear("start")
     async with asyncio.TaskGroup() as tasks:
