@@ -85,13 +85,14 @@ def add_health_routes(app: web.Application, health: Health, registry: CollectorR
     app.router.add_get("/metrics", metrics)
 
 
-async def serve_http(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
+async def serve_http(app: web.Application, host: str, port: int, finish_s: float = 60.0) -> tuple[web.AppRunner, int]:
     """Start serving; returns the runner (to `cleanup()`) and the port, which the system chose where `port` is 0.
+    Requests under way have `finish_s` seconds once it is cleaned up.
 
     Raises:
         OSError: the address is taken or not ours.
     """
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=finish_s)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     try:

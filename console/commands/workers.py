@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -27,7 +27,7 @@ def stream(ctx: typer.Context) -> None:
     """
     from streams.process import run_stream_worker
 
-    _run(ctx, run_stream_worker)
+    run_in_foreground(ctx, run_stream_worker)
 
 
 def batch(ctx: typer.Context) -> None:
@@ -42,15 +42,21 @@ def batch(ctx: typer.Context) -> None:
     """
     from batcher.worker import run_batch_worker
 
-    _run(ctx, run_batch_worker)
+    run_in_foreground(ctx, run_batch_worker)
 
 
-def _run(ctx: typer.Context, worker: "Callable[[Settings], Awaitable[int]]") -> None:
+def run_in_foreground(
+    ctx: typer.Context,
+    worker: "Callable[[Settings], Awaitable[int]]",
+    flags: Mapping[str, str | int | None] | None = None,
+) -> None:
+    """Run a worker to its end, and leave with its exit code. `flags` are settings by name; None sets nothing."""
     from console.configuration import load_settings, unknown_variables
     from runtime.logs import configure_logs
 
     options = options_of(ctx)
-    settings = load_settings(options.sets, options.config)
+    given = (f"{name}={value}" for name, value in (flags or {}).items() if value is not None)
+    settings = load_settings((*options.sets, *given), options.config)
     configure_logs(settings.log)
     _warn(unknown_variables())
 

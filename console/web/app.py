@@ -1,0 +1,40 @@
+"""The web console as an application: its pages, and what stands before and around them."""
+
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+from aiohttp import web
+
+from console.web.error_pages import errors_as_pages
+from console.web.home_page import add_home_routes
+from console.web.keys import HEALTH, HTTP, SETTINGS
+from console.web.live import add_live
+from console.web.rendering import add_rendering
+from console.web.static_files import add_static_routes
+from runtime.health import Health, add_health_routes
+from runtime.settings import Settings
+
+LONGEST_BODY = 1 << 20  # bytes of a request
+
+#: What adds the routes of each page.
+PAGES: tuple[Callable[[web.Application], None], ...] = (add_home_routes,)
+
+
+def build_app(settings: Settings, health: Health | None = None) -> web.Application:
+    """The console. `health` hears of what it cannot reach."""
+    app = web.Application(middlewares=[errors_as_pages], client_max_size=LONGEST_BODY)
+    app[SETTINGS], app[HEALTH] = settings, health or Health()
+    add_static_routes(app)
+    add_rendering(app)
+    add_live(app)
+    add_health_routes(app, app[HEALTH])
+    app.cleanup_ctx.append(_http_client)
+    for add_routes in PAGES:
+        add_routes(app)
+    return app
+
+
+async def _http_client(app: web.Application) -> AsyncIterator[None]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30, connect=5)) as session:
+        app[HTTP] = session
+        yield
