@@ -74,7 +74,7 @@ class Flow:
     now_ms: int
     partitions: list[PartitionRow] = field(default_factory=list[PartitionRow])
     spans: list[OpenSpan] = field(default_factory=list[OpenSpan])
-    accounts: Totals = Totals()
+    accounts: Totals = field(default_factory=Totals)
     workers: list[WorkerState] = field(default_factory=list[WorkerState])
     remarks: list[str] = field(default_factory=list[str])
 
