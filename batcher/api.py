@@ -3,6 +3,8 @@
 | answer | means |
 |---|---|
 | 400 `bad_request` | the request is wrong; the message says what |
+| 401 `unauthorized` | `serve.tokens_file` is set, and the request has no valid `Authorization: Bearer` |
+| 403 `forbidden` | the token's role may not do that, or a page of another site asks |
 | 404 `not_found` | no such site, or no calculation of that instant |
 | 409 `incomplete` | the instant is not complete; `sites` say why |
 | 413 | the body is larger than `MAX_BODY_BYTES` |
@@ -28,6 +30,7 @@ from aiohttp.typedefs import Middleware
 
 from batcher import metrics
 from batcher.answering import Answering
+from batcher.compute_chunks import PATH as COMPUTE_PATH
 from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.explanation import Explanation
@@ -55,12 +58,14 @@ from schemas.reference import canonical_sku
 PARTITIONS_HEADER = "Velocity-Partitions"
 MAX_BODY_BYTES = 6 << 20  # MAX_SKUS of MAX_SKU_LENGTH fit
 MANY = 10_000
+READS = frozenset({COMPUTE_PATH})  # what is posted and changes nothing
 
 
-def build_app(api: "Api") -> web.Application:
-    """The application, without health routes."""
-    app = web.Application(middlewares=[naming_partitions(api), errors_as_json], client_max_size=MAX_BODY_BYTES)
-    app.router.add_post("/api/v1/velocity/compute", api.compute)
+def build_app(api: "Api", guard: Middleware | None = None) -> web.Application:
+    """The application, without health routes; `guard` says who may ask."""
+    middlewares = [naming_partitions(api), errors_as_json, *([guard] if guard else [])]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
+    app.router.add_post(COMPUTE_PATH, api.compute)
     app.router.add_post("/api/v1/recalc", api.recalc)
     app.router.add_get("/api/v1/owners", api.owners)
     app.router.add_get("/api/v1/sites", api.sites)

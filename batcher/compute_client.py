@@ -6,6 +6,7 @@ is waited for.
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
@@ -81,9 +82,12 @@ class _Host:
 
 
 class ComputeClient:
-    """An async context manager over one HTTP session; `base_url` is that of any worker."""
+    """An async context manager over one HTTP session; `base_url` is that of any worker, `headers` go along."""
 
-    def __init__(self, base_url: str, max_concurrency: int, patience: Patience) -> None:
+    def __init__(
+        self, base_url: str, max_concurrency: int, patience: Patience, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self._headers = dict(headers or {})
         self._base, self._home = base_url, base_url  # the home is where the last answer came from
         self._patience = patience
         self._slots = asyncio.Semaphore(max_concurrency)
@@ -93,6 +97,7 @@ class ComputeClient:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TOTAL_S, connect=CONNECT_S),
+            headers=self._headers,
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST),
         )
         return self

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -51,15 +52,15 @@ def describe_members(kafka: KafkaSettings) -> list[Member]:
     ]
 
 
-async def sites_of(member: Member) -> set[str]:
-    """The sites that another worker has, those that are not ready included, by its API.
+async def sites_of(member: Member, headers: Mapping[str, str]) -> set[str]:
+    """The sites that another worker has, those that are not ready included, by its API; `headers` let us in.
 
     Raises:
         aiohttp.ClientError, TimeoutError: it does not answer, or is not ready.
     """
     timeout = aiohttp.ClientTimeout(total=ASK_S)
     async with (
-        aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+        aiohttp.ClientSession(timeout=timeout, raise_for_status=True, headers=headers) as session,
         session.get(f"{member.url}/api/v1/sites") as answer,
     ):
         found = await answer.json()
@@ -69,8 +70,8 @@ async def sites_of(member: Member) -> set[str]:
 class Owners:
     """The members as they were a moment ago: asking the brokers for every request would be too much."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
+    def __init__(self, kafka: KafkaSettings, headers: Mapping[str, str] | None = None) -> None:
+        self._kafka, self._headers = kafka, headers or {}
         self._members: list[Member] = []
         self._asked_at = -FRESH_S
         self._asking = asyncio.Lock()
@@ -86,6 +87,10 @@ class Owners:
                 self._members = sorted(found, key=lambda member: member.worker_id)
                 self._asked_at = time.monotonic()
             return self._members
+
+    async def sites_of(self, member: Member) -> set[str]:
+        """See `sites_of`."""
+        return await sites_of(member, self._headers)
 
     async def owner_of(self, partition: int) -> Member | None:
         """Who owns a partition; None if nobody does at this moment."""

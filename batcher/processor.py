@@ -53,7 +53,7 @@ class VelocityBatchProcessor:
     """An async context manager over one HTTP session; several data sets may share it, a journal only one at a time.
 
     `base_url` is that of any batch worker. `window` is a horizon; without `site_id` there must be one site alone;
-    without `as_of` (RFC 3339) the newest calculation answers.
+    without `as_of` (RFC 3339) the newest calculation answers. `token` is one of the workers' `serve.tokens_file`.
 
     Raises:
         ValueError: `batch_size`, `max_concurrency` or `base_url` make no sense; says why.
@@ -72,11 +72,13 @@ class VelocityBatchProcessor:
         on_failed: OnFailed | None = None,
         on_chunk: Callable[[int], None] | None = None,
         journal: Path | None = None,
+        token: str | None = None,
     ) -> None:
         _check(base_url, batch_size, max_concurrency)
         self._batch_size, self._ahead = batch_size, LOOK_AHEAD * max_concurrency
         self._question = Question(window=window, site_id=site_id, as_of=as_of)
-        self._client = ComputeClient(base_url.rstrip("/"), max_concurrency, patience or Patience())
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = ComputeClient(base_url.rstrip("/"), max_concurrency, patience or Patience(), headers)
         self._on_failed, self._on_chunk, self._journal = on_failed, on_chunk, journal
         self._tasks: set[asyncio.Task[list[Row]]] = set()
 

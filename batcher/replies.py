@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
+_KEPT_HEADERS = ("Allow", "WWW-Authenticate")
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -62,7 +64,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except NotReady as error:
         return error_reply(503, "not_ready", str(error))
     except web.HTTPException as error:
-        return error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+        reply = error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+        reply.headers.update({name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers})
+        return reply
     except Exception:
         log.exception("unexpected failure of a request", path=request.path)
         return error_reply(500, "internal", "unexpected failure; the worker's log has the details")

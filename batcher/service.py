@@ -12,7 +12,7 @@ from batcher.completeness import open_before
 from batcher.database import Database
 from batcher.explanation import Explanation
 from batcher.objections import Ambiguous, Incomplete, IncompleteSite, NoRun, NotFound, NotReady, WrongOwner
-from batcher.owners import Member, Owners, sites_of
+from batcher.owners import Member, Owners
 from batcher.recalculation import Parts, Recalculation
 from batcher.runs import Run
 from batcher.sites import Site
@@ -105,7 +105,7 @@ class Service:
 
     async def _names_of(self, owner: Member) -> set[str]:
         if owner.url != self._url:
-            return await sites_of(owner)
+            return await self._owners.sites_of(owner)
         sites, not_ready = self.sites()
         return {site.site_id for site in sites}.union(not_ready)
 

@@ -13,7 +13,7 @@ import structlog
 
 from batcher import metrics
 from batcher.agenda import Agenda
-from batcher.api import Api, build_app
+from batcher.api import READS, Api, build_app
 from batcher.async_database import AsyncDatabase
 from batcher.computing import ComputeDesk
 from batcher.database import Database
@@ -44,6 +44,8 @@ from batcher.service import Service
 from batcher.traces import SiteTraces
 from batcher.workbench import Workbench
 from runtime.connections import probe, until_connected
+from runtime.door import Door, bearer
+from runtime.guarding import guarding
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.refusals import Refusal, SettingsRefused
 from runtime.settings import Settings
@@ -83,12 +85,12 @@ async def run_batch_worker(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     check_sinks(settings)
     health, apis = Health(), Apis()
-    app = build_app(apis.results)
+    host, wanted_port = host_and_port(settings.api.url)
+    app = build_app(apis.results, guarding(Door.of(settings.serve, host, "the API of VELOCITY_API__URL"), READS))
     add_delivery_routes(app, apis.delivery)
     add_schedule_routes(app, apis.schedule)
     add_insight_routes(app, apis.insight)
     add_health_routes(app, health)
-    host, wanted_port = host_and_port(settings.api.url)
     try:
         runner, port = await serve_http(app, host, wanted_port)
     except OSError as error:
@@ -194,7 +196,7 @@ async def _run_parts(bench: Workbench, apis: Apis, address: str) -> None:
     deliveries = Deliveries(bench, agenda, ownership, FailedChunkLog(settings), open_until=bench.calendar.open_until)
     membership = Membership(settings, address, health, ownership.revoked, ownership.assigned)
     nightly = Nightly(bench, agenda, parts, recalculation)
-    service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka), address)
+    service = Service(bench, agenda, parts, recalculation, Owners(settings.kafka, bearer(settings.serve)), address)
     apis.results.answer_from(service, ComputeDesk(bench.database, settings.api))
     apis.delivery.answer_from(service, deliveries)
     apis.schedule.answer_from(service, nightly)

@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from console import screen
 from console.errors import CommandFailed, UsageError
-from runtime.refusals import Refusal
+from runtime.door import bearer
+from runtime.refusals import AccessRefused, Refusal
 from runtime.settings import Settings
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 PARTITIONS_HEADER = "Velocity-Partitions"
-PATIENCE_S = 60.0  # a worker that catches up, or a site that changes hands
+PATIENCE_S = 60.0
 AGAIN_S = 0.5
 REQUEST_S = 600.0  # a recalculation may take long
 MOVES = 3
@@ -61,20 +62,24 @@ def _say_aside(text: str) -> None:
 class BatchApi:
     """An async context manager. Every method raises `CommandFailed` if no worker answers, or not in time.
 
-    `remark` is told what somebody should know beside the answer.
+    `patience_s` is how long workers are waited for that catch up, or a site that changes hands. `remark` is told what
+    somebody should know beside the answer.
     """
 
     def __init__(
-        self, settings: Settings, *, patience_s: float = PATIENCE_S, remark: Callable[[str], None] = _say_aside
+        self, settings: Settings, patience_s: float = PATIENCE_S, remark: Callable[[str], None] = _say_aside
     ) -> None:
         self._base = settings.api.url.rstrip("/")
+        self._headers = bearer(settings.serve)
         self._patience_s, self._remark = patience_s, remark
         self._deadline = time.monotonic() + patience_s
         self._said: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S, connect=5))
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=REQUEST_S, connect=5), headers=self._headers
+        )
         return self
 
     async def __aexit__(
@@ -221,6 +226,8 @@ def _fault(body: bytes) -> dict[str, Any]:
 
 def _error(status: int, fault: dict[str, Any]) -> Exception:
     message = fault.get("message", "the worker did not say why")
+    if status in (401, 403):
+        return AccessRefused(f"the batch worker lets nobody in who may not do that: {message}")
     kinds: dict[int, type[Exception]] = {400: UsageError, 404: NotFound, 409: Incomplete}
     return kinds.get(status, CommandFailed)(
         message if status in kinds else f"the batch worker answered {status}: {message}"

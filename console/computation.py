@@ -15,6 +15,7 @@ from batcher.delivery.failed_chunks import FailedChunkLog
 from batcher.processor import RunChanged
 from console.errors import CommandFailed, UsageError
 from console.progress import Meter
+from runtime.door import own_token
 from runtime.settings import Settings
 from schemas.failed_chunks import FailedChunk
 
@@ -60,7 +61,9 @@ async def compute_all(settings: Settings, skus: Sequence[str], **options: Any) -
 
         meter = Meter("computing", total=len(skus), unit="SKUs")
         try:
-            processor = VelocityBatchProcessor(settings.api.url, on_failed=note, on_chunk=meter.advance, **options)
+            processor = VelocityBatchProcessor(
+                settings.api.url, on_failed=note, on_chunk=meter.advance, token=own_token(settings.serve), **options
+            )
         except ValueError as error:
             raise UsageError(str(error)) from error
         try:

@@ -19,6 +19,7 @@ from batcher.processor import SINK
 from console.client import BatchApi, Question
 from console.errors import CommandFailed, UsageError
 from console.who import who
+from runtime.door import own_token
 from runtime.settings import Settings
 from schemas.failed_chunks import ChunkState, FailedChunk
 from schemas.instants import rfc3339
@@ -117,7 +118,11 @@ async def _compute(settings: Settings, log: FailedChunkLog, chunk: FailedChunk, 
         failed.append(again)
 
     async with VelocityBatchProcessor(
-        settings.api.url, site_id=chunk.site_id, window=chunk.horizon, on_failed=note
+        settings.api.url,
+        site_id=chunk.site_id,
+        window=chunk.horizon,
+        on_failed=note,
+        token=own_token(settings.serve),
     ) as processor:
         found = await processor.fetch_chunk(chunk.skus)
     retries = chunk.retries + 1 + (failed[0].retries if failed else 0)

@@ -25,6 +25,7 @@ from console.commands.results import explain as explain_sku
 from console.commands.schedule import app as schedule
 from console.commands.serve import serve
 from console.commands.settings import config
+from console.commands.token import app as token
 from console.commands.top import top
 from console.commands.topics import app as topics
 from console.commands.upkeep import audit, bench, doctor, gc
@@ -32,7 +33,7 @@ from console.commands.workers import batch, stream
 
 #: The commands as `--help` groups them; a group of commands stands with its name.
 PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
-    "Set up": (demo, config, ("topics", topics), ("kafka", kafka)),
+    "Set up": (demo, config, ("topics", topics), ("token", token), ("kafka", kafka)),
     "Workers": (stream, batch, serve),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
     "Results": (recalc, ("schedule", schedule), coefficients, explain_sku, compute, windows, batches, facts),

@@ -1,10 +1,11 @@
 """Settings of the dead-letter desk and of the web console."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from runtime.setting_types import Section
+from runtime.setting_types import Duration, Section
 
 
 class DeskSettings(Section):
@@ -23,5 +24,8 @@ class ServeSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8090, ge=0, le=65535)
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+/?$")  # behind a proxy: what people type
+    session: Duration = timedelta(hours=12)  # after which people log in again
     tokens_file: Path | None = None  # who may do what; needed wherever something listens off loopback
     token: SecretStr | None = None  # with which the command line and the console call the batch worker's API
+    token_file: Path | None = None  # a file that holds it, for where secrets are mounted

@@ -11,6 +11,10 @@ class SettingsRefused(Refusal):
     """Settings contradict what is already there, or each other."""
 
 
+class AccessRefused(Refusal):
+    """Anybody could do anything from elsewhere, or the tokens that would prevent it cannot be trusted."""
+
+
 class TopicRefused(Refusal):
     """A topic is missing, or its settings endanger data."""
 

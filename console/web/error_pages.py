@@ -7,7 +7,7 @@ from aiohttp import web
 
 from console.client import NotFound
 from console.errors import CommandFailed, UsageError
-from console.web.rendering import render
+from console.web.rendering import NO_STORE, render
 from runtime.refusals import Refusal
 
 log = structlog.get_logger(__name__)
@@ -28,6 +28,9 @@ _TITLES = {
 }
 
 
+_KEPT_HEADERS = ("Allow", "HX-Redirect", "Retry-After", "WWW-Authenticate")
+
+
 @web.middleware
 async def errors_as_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """What handlers raise, as pages. What others are asked for may fail at any time: that is 502, and said so."""
@@ -37,7 +40,9 @@ async def errors_as_pages(request: web.Request, handler: Handler) -> web.StreamR
         if error.status < 400:
             raise
         page = error_page(request, error.status, error.text or error.reason)
-        page.headers.update({name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers})
+        page.headers.update({name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers})
+        if error.status == 413:
+            page.force_close()  # what is left of the body is not read
         return page
     except (CommandFailed, Refusal) as error:
         return error_page(request, status_of(error), str(error))
@@ -53,6 +58,8 @@ def status_of(error: CommandFailed | Refusal) -> int:
 
 
 def error_page(request: web.Request, status: int, message: str) -> web.Response:
-    """A page that says what went wrong."""
+    """A page that says what went wrong; JSON where that is asked for."""
+    if "application/json" in request.headers.get("Accept", ""):
+        return web.json_response({"status": status, "message": message}, status=status, headers=NO_STORE)
     title = _TITLES.get(status, "Failed")
     return render(request, "error.html", {"status": status, "title": title, "message": message}, status)

@@ -9,6 +9,7 @@ import jinja2
 from aiohttp import web
 
 from console.screen import cell_text
+from console.web.callers import CALLER, FORM_TOKEN, SESSION
 from console.web.csv_export import csv_text
 from console.web.navigation import Place, places_of
 from console.web.static_files import STATIC
@@ -40,13 +41,22 @@ async def _find_places(app: web.Application) -> None:
 def render(
     request: web.Request, template: str, context: Mapping[str, Any] | None = None, status: int = 200
 ) -> web.Response:
-    """A page. `request`, `places` and `here` are there beside what the `context` holds.
+    """A page. `request`, `places`, `here`, `caller` (None: not logged in) and `csrf`, which forms bring back in a field
+    of that name, are there beside what the `context` holds.
 
     Raises:
         jinja2.UndefinedError: the template uses what is not there.
     """
     here = next((place for place in request.app[PLACES] if place.holds(request.path)), None)
-    shell = {"request": request, "places": request.app[PLACES], "here": here}
+    caller, session = request.get(CALLER), request.get(SESSION)
+    shell = {
+        "request": request,
+        "places": request.app[PLACES] if caller else [],
+        "here": here,
+        "caller": caller,
+        "csrf": request.get(FORM_TOKEN, ""),
+        "can_log_out": session is not None and session.token_id is not None,
+    }
     text = fragment(request.app, template, {**shell, **(context or {})})
     return web.Response(text=text, content_type="text/html", status=status, headers=NO_STORE)
 
