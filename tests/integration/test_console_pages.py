@@ -195,6 +195,29 @@ def test_an_audit_is_made_when_it_is_asked_for(console: Console) -> None:
     assert text.count("drain") >= 2
 
 
+def test_a_report_is_one_file_that_needs_nothing_else(console: Console) -> None:
+    """It has the conservation, the classes, the dead letter and the windows; no script, nothing from elsewhere; and the
+    same data give the same file."""
+    first, second = (console.world.directory / name for name in ("first.html", "second.html"))
+    for file in (first, second):
+        console.world.run("report", "--out", str(file))
+    text = first.read_text()
+    assert text == second.read_text()
+    assert "<script" not in text and not re.search(r'(?:src|href)="', text)
+    said = plain(text)
+    for expected in (
+        "Complete: every delivered record",
+        "not_object",
+        "Site A",
+        "50 SKUs as of",
+        "Pareto",
+        "The fastest",
+    ):
+        assert expected in said
+    assert console.world.run("report", "--out", str(first), "--site", "nowhere", check=False).returncode == 2
+    assert console.world.run("report", "--out", "/no/such/place.html", check=False).returncode == 2
+
+
 def test_what_does_not_answer_is_said_on_the_page(broker: EmbeddedKafka, tmp_path: Path) -> None:
     """Without a batch worker a page says so, and does not hang."""
     port = free_port()
