@@ -24,8 +24,8 @@ def report(
 ) -> None:
     """Write a report as one HTML file: conservation, dead letters, completeness, classes, Pareto, movers, migration.
 
-    It holds its styles and charts, needs no script and no network, prints, and is dark where the reader's screen is. The
-    same data give the same file. The audit in it is one without --deep. Exit 1 if it is not complete; the file is
+    It holds its styles and charts, needs no script and no network, prints, and is dark where the reader's screen is.
+    The same data give the same file. The audit in it is one without --deep. Exit 1 if it is not complete; the file is
     written all the same.
 
     \b

@@ -196,8 +196,8 @@ def test_an_audit_is_made_when_it_is_asked_for(console: Console) -> None:
 
 
 def test_a_report_is_one_file_that_needs_nothing_else(console: Console) -> None:
-    """It has the conservation, the classes, the dead letter and the windows; no script, nothing from elsewhere; and the
-    same data give the same file."""
+    """It has the conservation, the classes, the dead letter and the windows; no script, nothing from elsewhere; and
+    the same data give the same file."""
     first, second = (console.world.directory / name for name in ("first.html", "second.html"))
     for file in (first, second):
         console.world.run("report", "--out", str(file))
@@ -207,7 +207,7 @@ def test_a_report_is_one_file_that_needs_nothing_else(console: Console) -> None:
     said = plain(text)
     for expected in (
         "Complete: every delivered record",
-        "not_object",
+        "missing_field",
         "Site A",
         "50 SKUs as of",
         "Pareto",
