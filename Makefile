@@ -20,7 +20,8 @@ setup: $(READY) ## Build .venv from the locked requirements, with .venv/bin/velo
 demo: $(READY) ## 209,029 real retail lines through a real Kafka to audited coefficients
 	@$(BIN)/velocity demo
 
-test: $(READY) ## Run the tests
+test: $(READY) ## Run the tests; apt installs a missing Chromium for those in a browser
+	@$(BIN)/python tests/chromium.py
 	@$(BIN)/python -m pytest
 
 bench: $(READY) ## Measure the stages against plain alternatives

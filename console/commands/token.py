@@ -71,7 +71,12 @@ def _expiry(text: str | None) -> int | None:
 
 @app.command("list")
 def show(ctx: typer.Context, file: File = None, json: Json = False) -> None:
-    """List the tokens: names, roles, ages. What they are is not kept anywhere."""
+    """List the tokens: names, roles, ages. What they are is not kept anywhere.
+
+    \b
+    Example:
+      velocity token list
+    """
     from console import tokens
     from runtime.door import now_ms
     from schemas.instants import rfc3339
@@ -95,7 +100,12 @@ def show(ctx: typer.Context, file: File = None, json: Json = False) -> None:
 
 @app.command()
 def revoke(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Of the token.")], file: File = None) -> None:
-    """Take a token away: it, and every session that was begun with it, ends with the next request."""
+    """Take a token away: it, and every session that was begun with it, ends with the next request.
+
+    \b
+    Example:
+      velocity token revoke alice
+    """
     from console import tokens
 
     chosen = tokens.tokens_file(settings_of(ctx).serve, file)

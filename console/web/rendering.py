@@ -63,13 +63,18 @@ def render(
 
 def fragment(app: web.Application, template: str, context: Mapping[str, Any]) -> str:
     """A part of a page as HTML, such as one that is sent while it changes. It may not use `request`."""
-    return aiohttp_jinja2.get_env(app).get_template(template).render(context)
+    return sendable(aiohttp_jinja2.get_env(app).get_template(template).render(context))
+
+
+def sendable(text: str) -> str:
+    """A text without the halves of characters that JSON can spell (`"\\ud800"`) and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def csv_file(table: Table, name: str) -> web.Response:
     """Every row of a table that its filter lets through, as a file to keep; `name` is not of the request."""
     keys = [column.key for column in table.columns]
-    text = csv_text(keys, ([row.get(key) for key in keys] for row in table.found))
+    text = sendable(csv_text(keys, ([row.get(key) for key in keys] for row in table.found)))
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{name}"'}
     return web.Response(text=text, content_type="text/csv", charset="utf-8", headers=headers)
 

@@ -32,7 +32,7 @@ class Column:
         """Where a row's cell leads; nowhere where a field of the address is not there."""
         if self.link is None or row.get(self.key) is None:
             return None
-        return self.link.format_map({name: quote(str(value), safe="") for name, value in row.items()})
+        return self.link.format_map({name: quote(str(value), safe="", errors="replace") for name, value in row.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Table:
         params = {**self.query.params, **{self.param(name): value for name, value in changes.items()}}
         kept = {name: value for name, value in params.items() if value is not None}
         kept = {name: value for name, value in kept.items() if name != self.param("format") or "format" in changes}
-        return f"?{urlencode(kept)}"
+        return "?" + urlencode(kept, errors="replace")
 
     def param(self, name: str) -> str:
         """The name of a parameter of this table."""

@@ -3,6 +3,16 @@
 (function () {
   const drawn = new Map(); // element → uPlot
 
+  // Ticks of a time axis, as uPlot wants them: from so many seconds on, the text, and what is added where a year or a
+  // day begins.
+  const TIMES = [
+    [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+    [2419200, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{D} {MMM}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{D} {MMM}", null, null, null, 1],
+  ];
+
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
@@ -42,12 +52,13 @@
     const x = axis(spec.xLabel, 2, spec.names ? {
       values: function (_, ticks) { return ticks.map(function (tick) { return spec.names[tick] ?? ""; }); },
       incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000],
-    } : {});
+    } : spec.zone ? { values: TIMES } : {});
     const axes = [x, axis(spec.yLabel, 3, { size: 60 })];
     const right = spec.series.some(function (one) { return one.right; });
     if (right) axes.push(axis(spec.rightLabel, 1, { scale: "right", size: 60, grid: { show: false } }));
     const zone = spec.zone;
     const named = spec.names ? { value: function (_, at) { return at == null ? "–" : spec.names[at] ?? ""; } } : {};
+    if (zone) named.value = "{YYYY}-{MM}-{DD} {HH}:{mm}";
     return {
       width: width, height: spec.height, axes: axes,
       scales: { x: { time: Boolean(zone) }, y: { range: fromZero }, right: { range: fromZero } },
