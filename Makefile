@@ -20,14 +20,9 @@ setup: $(READY) ## Build .venv from the locked requirements, with .venv/bin/velo
 demo: $(READY) ## 209,029 real retail lines through a real Kafka to audited coefficients
 	@$(BIN)/velocity demo
 
-<<<<<<< HEAD
-test: $(READY) ## Run the tests, in two processes
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
-=======
-test: $(READY) ## Run the tests; apt installs a missing Chromium for those in a browser
+test: $(READY) ## Run the tests, in two processes; apt installs a missing Chromium for those in a browser
 	@$(BIN)/python tests/chromium.py
-	@$(BIN)/python -m pytest
->>>>>>> shell
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(READY) ## Measure the stages against plain alternatives
 	@$(BIN)/velocity bench --chart docs/performance.svg
