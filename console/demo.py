@@ -79,7 +79,7 @@ def only_settings(file: Path) -> Settings:
 
 
 class Workers:
-    """Workers as processes, each by the name of its command; a context manager. `guard` is put before each command line."""
+    """Workers as processes, by the names of their commands; a context manager. `guard` precedes each command line."""
 
     def __init__(self, directory: Path, file: Path, guard: Sequence[str], names: Sequence[str]) -> None:
         self._directory, self._file, self._guard, self._names = directory, file, guard, names
