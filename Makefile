@@ -9,7 +9,7 @@ OURS   := schemas runtime streams batcher console sandbox benchmarks tests requi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench bench-rivals soak lint lock dashboard clean
+.PHONY: help setup demo test bench bench-rivals soak lint lock dashboard screenshots clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,10 @@ lock: $(READY) ## Resolve the requirements anew; UPGRADE=--upgrade takes newer v
 
 dashboard: $(READY) ## Write the Grafana dashboard from its table of panels
 	@$(BIN)/python deploy/grafana/generate.py
+
+screenshots: $(READY) ## Take the pictures of the web console in docs/screenshots, of a demo that runs
+	@$(BIN)/python tests/chromium.py
+	@$(BIN)/python tests/screenshots.py
 
 clean: ## Remove .venv and everything that was built or cached here
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

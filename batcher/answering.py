@@ -1,4 +1,4 @@
-"""What the three APIs of a worker have in common: they are listened to before there is anybody to ask."""
+"""What the APIs of a worker have in common: they are listened to before there is anybody to ask."""
 
 from typing import Generic, TypeVarTuple
 

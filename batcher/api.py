@@ -48,7 +48,7 @@ from batcher.requests import (
     read_limit,
     read_text,
 )
-from batcher.runs import Run
+from batcher.runs import described
 from batcher.service import Service
 from batcher.sites import Site
 from batcher.window_list import WindowRow, list_windows
@@ -116,7 +116,7 @@ class Api(Answering[Service, ComputeDesk]):
             service, desk = self._asked()
             site = await service.site(asked.site_id or await service.only_site())
             run, results = await desk.compute(site, as_of_ms, horizon, asked.skus)
-            return json_reply({**_describe(run), "results": msgspec.Raw(f"[{results}]".encode())})
+            return json_reply({**described(run), "results": msgspec.Raw(f"[{results}]".encode())})
 
     async def coefficients(self, request: web.Request) -> web.Response:
         """All results of an instant, or the newest ones."""
@@ -159,7 +159,7 @@ class Api(Answering[Service, ComputeDesk]):
         horizon = read_horizon("horizon", asked.horizon, HORIZONS)
         as_of_ms = read_instant("as_of", asked.as_of) or 0
         runs = await self._service.recalculate(asked.site_id, as_of_ms, horizon, partial=asked.partial)
-        return json_reply({"runs": [_describe(run) for run in runs]})
+        return json_reply({"runs": [described(run) for run in runs]})
 
     async def runs(self, request: web.Request) -> web.Response:
         """Calculations, the latest first."""
@@ -167,7 +167,7 @@ class Api(Answering[Service, ComputeDesk]):
         sites, not_ready = await self._service.chosen(request.query.get("site_id"))
         found = [run for site in sites for run in await self._service.read(Database.runs, site.site_id, limit)]
         found.sort(key=lambda run: run.calculated_at_ms, reverse=True)
-        return json_reply({"rows": [_describe(run) for run in found[:limit]], "not_ready": not_ready})
+        return json_reply({"rows": [described(run) for run in found[:limit]], "not_ready": not_ready})
 
     # -- who and what --------------------------------------------------------------------------------------------------
 
@@ -231,23 +231,6 @@ class Api(Answering[Service, ComputeDesk]):
                 not_ready[site.site_id] = str(error)
         table = pa.concat_tables(tables).slice(0, limit) if tables else pa.table({})
         return await asyncio.to_thread(table_reply, request, table, not_ready)
-
-
-def _describe(run: Run) -> dict[str, Any]:
-    return {
-        "site_id": run.site_id,
-        "horizon": run.horizon,
-        "as_of": rfc3339(run.as_of_ms),
-        "start": rfc3339(run.start_ms),
-        "run_id": run.run_id,
-        "trigger": run.trigger,
-        "calculated_at": rfc3339(run.calculated_at_ms),
-        "complete_windows": run.complete_windows,
-        "windows": run.windows,
-        "coverage": run.coverage,
-        "skus": run.skus,
-        "current": run.current,
-    }
 
 
 def _describe_site(site: Site) -> dict[str, Any]:

@@ -91,6 +91,11 @@ class Database:
         with self._file.reading() as connection:
             return question(connection)
 
+    def ask_snapshot(self, question: Callable[[Connection], T]) -> T:
+        """The answer to a question that takes several queries, all of which see the same."""
+        with self._file.snapshot() as connection:
+            return question(connection)
+
     def change(self, work: Callable[[Connection], T]) -> T:
         """What a change of its own kind returns, once it is committed."""
         with self._file.writing() as connection:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from batcher.queries import Connection, load_queries, registered
+from schemas.instants import rfc3339
 
 _QUERIES = load_queries("runs")
 
@@ -39,6 +41,24 @@ class Run:
     def coverage(self) -> float | None:
         """The complete windows' share of all; None where there are none."""
         return self.complete_windows / self.windows if self.windows else None
+
+
+def described(run: Run) -> dict[str, Any]:
+    """A run in the words of the API."""
+    return {
+        "site_id": run.site_id,
+        "horizon": run.horizon,
+        "as_of": rfc3339(run.as_of_ms),
+        "start": rfc3339(run.start_ms),
+        "run_id": run.run_id,
+        "trigger": run.trigger,
+        "calculated_at": rfc3339(run.calculated_at_ms),
+        "complete_windows": run.complete_windows,
+        "windows": run.windows,
+        "coverage": run.coverage,
+        "skus": run.skus,
+        "current": run.current,
+    }
 
 
 def find(connection: Connection, run_id: str) -> Run | None:

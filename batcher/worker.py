@@ -24,6 +24,7 @@ from batcher.delivery_api import DeliveryApi, add_delivery_routes
 from batcher.frontiers import Frontiers
 from batcher.gauges import keep_gauges
 from batcher.headroom import Headroom
+from batcher.insight.api import InsightApi, add_insight_routes
 from batcher.loading import Loader
 from batcher.membership import Membership
 from batcher.memory import Memory
@@ -70,6 +71,7 @@ class Apis:
     results: Api = field(default_factory=Api)
     delivery: DeliveryApi = field(default_factory=DeliveryApi)
     schedule: ScheduleApi = field(default_factory=ScheduleApi)
+    insight: InsightApi = field(default_factory=InsightApi)
 
 
 async def run_batch_worker(settings: Settings) -> int:
@@ -87,6 +89,7 @@ async def run_batch_worker(settings: Settings) -> int:
     app = build_app(apis.results, guarding(Door.of(settings.serve, host, "the API of VELOCITY_API__URL"), READS))
     add_delivery_routes(app, apis.delivery)
     add_schedule_routes(app, apis.schedule)
+    add_insight_routes(app, apis.insight)
     add_health_routes(app, health)
     try:
         runner, port = await serve_http(app, host, wanted_port)
@@ -197,6 +200,7 @@ async def _run_parts(bench: Workbench, apis: Apis, address: str) -> None:
     apis.results.answer_from(service, ComputeDesk(bench.database, settings.api))
     apis.delivery.answer_from(service, deliveries)
     apis.schedule.answer_from(service, nightly)
+    apis.insight.answer_from(service, bench)
     running = (ownership, loader, frontiers, reference, recalculation, publication, deliveries, membership, nightly)
     health.clear("start")
     async with asyncio.TaskGroup() as tasks:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -55,16 +55,23 @@ class Question:
         return "GET" if self.body is None else "POST"
 
 
+def _say_aside(text: str) -> None:
+    screen.remark(text, style="yellow")
+
+
 class BatchApi:
     """An async context manager. Every method raises `CommandFailed` if no worker answers, or not in time.
 
-    `patience_s` is how long workers are waited for that catch up, or a site that changes hands.
+    `patience_s` is how long workers are waited for that catch up, or a site that changes hands. `remark` is told what
+    somebody should know beside the answer.
     """
 
-    def __init__(self, settings: Settings, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, settings: Settings, patience_s: float = PATIENCE_S, remark: Callable[[str], None] = _say_aside
+    ) -> None:
         self._base = settings.api.url.rstrip("/")
         self._headers = bearer(settings.serve)
-        self._patience_s = patience_s
+        self._patience_s, self._remark = patience_s, remark
         self._deadline = time.monotonic() + patience_s
         self._said: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -96,7 +103,7 @@ class BatchApi:
         if fault is not None:
             raise fault
         for missing in faults:
-            screen.remark(str(missing), style="yellow")
+            self._remark(str(missing))
         return found
 
     async def rows(self, question: Question, site: str | None) -> list[dict[str, Any]]:
@@ -112,7 +119,7 @@ class BatchApi:
             left_out |= content.get("not_ready", {})
         if left_out and not rows:
             raise NotFound("; ".join(left_out.values()))
-        _remark_on(left_out)
+        self._remark_on(left_out)
         return rows
 
     async def table(self, question: Question, site: str | None) -> pa.Table:
@@ -126,7 +133,7 @@ class BatchApi:
         filled = [table.replace_schema_metadata(None) for table in tables if table.num_columns]
         if not filled:
             raise NotFound("; ".join(left_out.values()) or "there are no sites yet: no window has been closed")
-        _remark_on(left_out)
+        self._remark_on(left_out)
         return pa.concat_tables(filled).sort_by([("site_id", "ascending"), ("sku", "ascending")])
 
     async def _answers(self, question: Question, site: str | None) -> list[bytes | BaseException]:
@@ -194,17 +201,16 @@ class BatchApi:
             raise CommandFailed(f"not ready within {self._patience_s:.0f} s: {reason}")
         if reason not in self._said:
             self._said.add(reason)
-            screen.remark(f"waiting: {reason}")
+            self._remark(f"waiting: {reason}")
         await asyncio.sleep(AGAIN_S)
+
+    def _remark_on(self, left_out: Mapping[str, str]) -> None:
+        for name, reason in left_out.items():
+            self._remark(f"site {name} is left out: {reason}")
 
 
 def _not_ready_of(table: pa.Table) -> dict[str, str]:
     return msgspec.json.decode((table.schema.metadata or {}).get(b"not_ready", b"{}"))
-
-
-def _remark_on(left_out: Mapping[str, str]) -> None:
-    for name, reason in left_out.items():
-        screen.remark(f"site {name} is left out: {reason}", style="yellow")
 
 
 def _rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -79,14 +79,14 @@ def only_settings(file: Path) -> Settings:
 
 
 class Workers:
-    """A stream and a batch worker as processes; a context manager. `guard` is put before each command line."""
+    """Workers as processes, by the names of their commands; a context manager. `guard` precedes each command line."""
 
-    def __init__(self, directory: Path, file: Path, guard: Sequence[str]) -> None:
-        self._directory, self._file, self._guard = directory, file, guard
+    def __init__(self, directory: Path, file: Path, guard: Sequence[str], names: Sequence[str]) -> None:
+        self._directory, self._file, self._guard, self._names = directory, file, guard, names
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        for name in ("stream", "batch"):
+        for name in self._names:
             command = [*self._guard, sys.executable, "-m", "console.main", "--config", str(self._file), name]
             with self.log_of(name).open("wb") as log:
                 self._running[name] = subprocess.Popen(
@@ -118,7 +118,7 @@ class Workers:
         for name, process in self._running.items():
             if process.poll() is not None:
                 last = self.log_of(name).read_text("utf-8", "replace")[-LOG_SHOWN:]
-                raise CommandFailed(f"the {name} worker ended with exit code {process.returncode}:\n{last}")
+                raise CommandFailed(f"`velocity {name}` ended with exit code {process.returncode}:\n{last}")
 
 
 async def while_running(workers: Workers, work: Awaitable[T]) -> T:

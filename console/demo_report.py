@@ -55,15 +55,17 @@ def class_table(table: pa.Table) -> list[tuple[Cell, ...]]:
     return [*rows, ("all", *sums, sum(sums))]
 
 
-def show_ways_on(file: Path, api_url: str, site_id: str, sku: str) -> None:
-    """Commands that look further into a demo that still runs."""
+def show_ways_on(file: Path, console_url: str, api_url: str, site_id: str, sku: str) -> None:
+    """Where to look further into a demo that still runs: its console, and commands."""
     velocity = f"velocity --config {file}"
+    screen.say(f"The web console: {console_url}", style="bold")
+    screen.say()
     screen.say("How to look further, in another terminal:", style="bold")
     for command, what in (
         (f"{velocity} coefficients --format csv", "all columns of all SKUs"),
         (f"{velocity} explain {sku}", "why it is what it is, and how far from the next class"),
         (f"{velocity} schedule show", "when the site may be calculated and delivered to"),
-        (f"{velocity} dlq list", "the dead letters; `dlq show ID` shows one"),
+        (f"{velocity} dlq groups", "what is wrong in the same way; `dlq show ID` shows one letter and its story"),
         (f"{velocity} windows", "what is closed and complete"),
         (f"{velocity} audit --deep", "the proof again"),
         (f"{velocity} doctor", "how the parts are"),

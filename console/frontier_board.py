@@ -21,6 +21,7 @@ class FrontierBoard:
 
     def __init__(self, settings: Settings) -> None:
         self.frontiers: dict[str, Frontier] = {}
+        self.taken = 0  # records, so far
         self._topic = TopicPartition(settings.topics.name(TopicRole.FRONTIERS), 0)
         self._consumer: AIOKafkaConsumer = reader(settings.kafka)
 
@@ -40,6 +41,7 @@ class FrontierBoard:
         for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
             for record in records:
                 put(self.frontiers, record)
+            self.taken += len(records)
 
 
 async def read_frontiers(settings: Settings) -> dict[str, Frontier]:

@@ -20,6 +20,7 @@ from console.commands.dlq import app as dlq
 from console.commands.drain import drain
 from console.commands.feed import produce, reference
 from console.commands.kafka import app as kafka
+from console.commands.report import report as report_page
 from console.commands.results import batches, coefficients, facts, recalc, windows
 from console.commands.results import explain as explain_sku
 from console.commands.schedule import app as schedule
@@ -36,7 +37,17 @@ PANELS: dict[str, tuple[Callable[..., None] | tuple[str, Commands], ...]] = {
     "Set up": (demo, config, ("topics", topics), ("token", token), ("kafka", kafka)),
     "Workers": (stream, batch, serve),
     "Data": (produce, ("reference", reference), drain, ("dlq", dlq)),
-    "Results": (recalc, ("schedule", schedule), coefficients, explain_sku, compute, windows, batches, facts),
+    "Results": (
+        recalc,
+        ("schedule", schedule),
+        coefficients,
+        explain_sku,
+        compute,
+        windows,
+        batches,
+        facts,
+        report_page,
+    ),
     "Delivery": (deliver, ("sinks", sinks), ("chunks", chunks)),
     "Upkeep": (top, audit, gc, doctor, bench),
 }

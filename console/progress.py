@@ -1,7 +1,9 @@
 """Progress of long work: how much, how fast, how long still. A bar in a terminal, elsewhere a line now and then."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +12,19 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from console import screen
 
 PLAIN_EVERY_S = 5.0
+LISTENED_EVERY_S = 0.2
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Meters that begin within tell the listener how far they are, a few times a second, and the screen nothing."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 class Meter:
@@ -33,7 +48,9 @@ class Meter:
         self.note = ""
         self._clock = clock
         self._started = self._said = clock()
-        self._bar = _bar() if (screen.is_terminal() if terminal is None else terminal) else None
+        self._listener = _listener.get()
+        shows_bar = self._listener is None and (screen.is_terminal() if terminal is None else terminal)
+        self._bar = _bar() if shows_bar else None
         self._task = self._bar.add_task(what, total=total, detail="") if self._bar else None
 
     def __enter__(self) -> Self:
@@ -48,7 +65,7 @@ class Meter:
             self._refresh()
             self._bar.stop()
         else:
-            screen.remark(self.summary() if error is None else f"{self.describe()}: interrupted")
+            self._tell(self.summary() if error is None else f"{self.describe()}: interrupted")
 
     def advance(self, items: int = 1, weight: float | None = None) -> None:
         """Some more are done."""
@@ -92,9 +109,12 @@ class Meter:
         if self._bar and now - self._said >= 0.1:
             self._refresh()
             self._said = now
-        elif not self._bar and now - self._said >= PLAIN_EVERY_S:
-            screen.remark(self.describe())
+        elif not self._bar and now - self._said >= (LISTENED_EVERY_S if self._listener else PLAIN_EVERY_S):
+            self._tell(self.describe())
             self._said = now
+
+    def _tell(self, text: str) -> None:
+        (self._listener or screen.remark)(text)
 
     def _refresh(self) -> None:
         if self._bar and self._task is not None:

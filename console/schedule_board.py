@@ -32,11 +32,11 @@ def draw(site_id: str, calendar: Calendar, days: Sequence[Day], standing: Mappin
     title = f"{site_id}  {calendar.zone_of(site_id).key}  off-peak {calendar.off_peak_of(site_id)}"
     lines = [Text(title, "bold")]
     if standing:
-        lines.append(Text(_now(standing)))
+        lines.append(Text(standing_text(standing)))
     lines.append(Text(" " * _MARGIN + "".join(f"{hour:02} " for hour in range(24)) + "  night"))
     for day in days:
         lines.append(_row(day, nights.get(day.day.isoformat())))
-        lines += [Text(" " * _MARGIN + remark, "italic") for remark in _remarks(day, nights.get(day.day.isoformat()))]
+        lines += [Text(" " * _MARGIN + remark, "italic") for remark in remarks_on(day, nights.get(day.day.isoformat()))]
     return lines
 
 
@@ -71,12 +71,12 @@ def _row(day: Day, night: Mapping[str, Any] | None) -> Text:
     row = Text(f"{day.day:%a %Y-%m-%d}".ljust(_MARGIN))
     for what in day.cells(CELL_MINUTES):
         row.append(*SIGNS[what])
-    row.append(f"  {_night(day, night)}")
+    row.append(f"  {night_text(day, night)}")
     row.rstrip()
     return row
 
 
-def _night(day: Day, night: Mapping[str, Any] | None) -> str:
+def night_text(day: Day, night: Mapping[str, Any] | None) -> str:
     """What became of a night, with the wall time at which its job was done."""
     if night is None:
         return ""
@@ -85,7 +85,8 @@ def _night(day: Day, night: Mapping[str, Any] | None) -> str:
     return f"done {wall_clock(parse_rfc3339(night['finished_at']), day.zone):%H:%M}"
 
 
-def _remarks(day: Day, night: Mapping[str, Any] | None) -> list[str]:
+def remarks_on(day: Day, night: Mapping[str, Any] | None) -> list[str]:
+    """What is to be said about a day: changes of its clocks, and why its night is not done."""
     remarks = [_clock_remark(change) for change in day.clock_changes]
     if night and night["why"]:
         remarks.append(f"{night['state']}: {night['why']}")
@@ -98,7 +99,7 @@ def _clock_remark(change: ClockChange) -> str:
     return f"clocks go back from {change.before:%H:%M} to {change.after:%H:%M}: what lies between comes twice"
 
 
-def _now(standing: Mapping[str, Any]) -> str:
+def standing_text(standing: Mapping[str, Any]) -> str:
     """How a site stands at the moment."""
     said = f"open until {standing['open_until']}" if standing["open_until"] else f"closed: {standing['closed_because']}"
     if standing["deferred"]:

@@ -27,3 +27,17 @@ def feed_all(world: PipelineWorld, directory: Path) -> None:
         file = directory / f"{source.value}.ndjson"
         if file.exists():
             world.run("produce", "--source", source.value, str(file))
+
+
+def start_retail(world: PipelineWorld) -> None:
+    """Workers that know the sample's site."""
+    (world.directory / "sites.csv").write_text(retail_sample.sites_csv())
+    world.extra["VELOCITY_SITES_FILE"] = str(world.directory / "sites.csv")
+    world.start("stream", "s1")
+    world.start("batch", "b1")
+
+
+def coefficients(world: PipelineWorld, as_of: str) -> str:
+    """Recalculate at an instant; all rows and columns as CSV."""
+    world.run("recalc", "--as-of", as_of)
+    return world.run("coefficients", "--as-of", as_of, "--format", "csv").stdout

@@ -190,12 +190,17 @@ class PipelineWorld:
 
     def produce(self, source: Source, lines: Iterable[bytes], partition: int = -1) -> None:
         """Send lines as they are; keyless, so round about, unless a partition is given."""
+        self.produce_from(source, ((line, None) for line in lines), partition)
+
+    def produce_from(self, source: Source, lines: Iterable[tuple[bytes, str | None]], partition: int = -1) -> None:
+        """Send lines, each with its producer's name as a header if it has one."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20, "message.max.bytes": 2 << 20})
         topic = self.source_topic(source)
-        for line in lines:
+        for line, name in lines:
+            headers = [("producer", name.encode())] if name else None
             while True:
                 try:
-                    producer.produce(topic, line, partition=partition)
+                    producer.produce(topic, line, partition=partition, headers=headers)
                     break
                 except BufferError:
                     producer.poll(0.1)

@@ -1,6 +1,7 @@
 """`velocity demo`: a real Kafka, real events, the whole system. It and `velocity kafka` alone use `sandbox`."""
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -43,6 +44,7 @@ def demo(
     from sandbox.kafka import FAST_START_JVM, EmbeddedKafka, KafkaInstallError, KafkaStartError
 
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="velocity-demo-") as directory:
         kafka = EmbeddedKafka(Path(directory) / "kafka", jvm=FAST_START_JVM, on_progress=_say_download)
         try:
@@ -54,6 +56,11 @@ def demo(
         finally:
             kafka.close()
     raise typer.Exit(0 if complete else 1)
+
+
+def _end(*_: object) -> None:
+    """End as if by Ctrl-C, so that everything is stopped and removed."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _show_off(directory: Path, kafka: "EmbeddedKafka", started: float, *, keep: bool) -> bool:
@@ -68,7 +75,8 @@ def _show_off(directory: Path, kafka: "EmbeddedKafka", started: float, *, keep: 
     with step("read the sample"):
         retail_sample.write_feed(directory / "feed")
     create_topics(settings)
-    with Workers(directory, file, _guard()) as workers:
+    names = ("stream", "batch", "serve") if keep else ("stream", "batch")
+    with Workers(directory, file, _guard(), names) as workers:
         outcome = run(settings, workers, {source: feed_file(directory / "feed", source) for source in Source}, AS_OF_MS)
         _print(outcome, time.monotonic() - started)
         if keep:
@@ -97,7 +105,8 @@ def _stay(workers: "Workers", file: Path, settings: "Settings") -> None:
     from console.demo_report import show_ways_on
     from sandbox import retail_sample
 
-    show_ways_on(file, settings.api.url, retail_sample.SITE_ID, BEST_KNOWN)
+    console = f"http://{settings.serve.host}:{settings.serve.port}/"
+    show_ways_on(file, console, settings.api.url, retail_sample.SITE_ID, BEST_KNOWN)
     screen.say("Ctrl-C ends the demo and removes its data.", style="bold")
     try:
         while True:
@@ -146,6 +155,8 @@ def _write_settings(directory: Path, bootstrap_servers: str) -> Path:
         "store": {"url": str(directory / "store")},
         "window": {"spec": "local-day", "idle_policy": "hold"},
         "stream": {"http_port": free_port(), "checkpoint_interval": "PT1S"},
+        "serve": {"port": free_port()},
+        "desk": {"recipes": str(directory / "recipes")},
         "api": {"url": f"http://127.0.0.1:{free_port()}"},
     }
     return write_settings(directory, values)

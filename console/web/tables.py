@@ -65,7 +65,10 @@ class TableQuery:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it is shown: `rows` are those of the page, `found` all that the filter lets through."""
+    """A table as it is shown: `rows` are those of the page, `found` all that the filter lets through.
+
+    Where a database filters and sorts, `found` are only the first of so many as are `matching`.
+    """
 
     name: str
     title: str
@@ -73,6 +76,12 @@ class Table:
     query: TableQuery
     found: Sequence[Row]
     total: int
+    matching: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows the filter lets through."""
+        return len(self.found) if self.matching is None else self.matching
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -87,7 +96,7 @@ class Table:
     @property
     def more(self) -> str | None:
         """The address with more rows, if there are."""
-        rest = len(self.found) > self.query.shown and self.query.shown < MOST_SHOWN
+        rest = self.count > self.query.shown and self.query.shown < MOST_SHOWN
         return self.url(show=str(min(self.query.shown * 5, MOST_SHOWN))) if rest else None
 
     def sorted_by(self, column: Column) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from acceptance_feeds import EXACT, RETAIL_ENVIRONMENT, feed_all
+from acceptance_feeds import EXACT, RETAIL_ENVIRONMENT, coefficients, start_retail
 from pipeline_world import PipelineWorld
 
 from sandbox import retail_sample
@@ -32,27 +32,6 @@ RATIOS = ("lines_per_day", "units_per_day", "velocity_coefficient", "demand_cv")
 CLASSES = ("abc_class", "xyz_class")
 
 
-@pytest.fixture(scope="module")
-def pipeline(make_world: Any, tmp_path_factory: pytest.TempPathFactory) -> PipelineWorld:
-    """The sample, produced, drained and audited once for the module."""
-    world = started(make_world, "retail")
-    feed = tmp_path_factory.mktemp("feed")
-    retail_sample.write_feed(feed)
-    feed_all(world, feed)
-    world.drain(within_s=180)
-    return world
-
-
-def started(make_world: Any, name: str) -> PipelineWorld:
-    """A world that knows the sample's site, with its workers."""
-    world: PipelineWorld = make_world(name, **RETAIL_ENVIRONMENT)
-    (world.directory / "sites.csv").write_text(retail_sample.sites_csv())
-    world.extra["VELOCITY_SITES_FILE"] = str(world.directory / "sites.csv")
-    world.start("stream", "s1")
-    world.start("batch", "b1")
-    return world
-
-
 def oracle(wall: datetime, utc: datetime) -> dict[str, dict[str, Any]]:
     """Every row by SKU, from the raw file."""
     with duckdb.connect() as connection:
@@ -72,12 +51,6 @@ def test_every_column_agrees_with_independent_sql(pipeline: PipelineWorld, insta
     for row in rows:
         _assert_row(row, expected[row["sku"]], as_of)
     assert len({row["run_id"] for row in rows}) == 1
-
-
-def coefficients(world: PipelineWorld, as_of: str) -> str:
-    """Recalculate at an instant; all rows and columns as CSV."""
-    world.run("recalc", "--as-of", as_of)
-    return world.run("coefficients", "--as-of", as_of, "--format", "csv").stdout
 
 
 def _assert_row(row: dict[str, str], wanted: dict[str, Any], as_of: str) -> None:
@@ -145,7 +118,8 @@ def test_the_same_run_again_changes_nothing(pipeline: PipelineWorld) -> None:
 def test_disorder_late_doubled_and_malformed_lines_change_nothing(pipeline: PipelineWorld, make_world: Any) -> None:
     """The whole sample once more, keyless: shuffled within the bound, 1 % days late, 1 % twice, with 77 kinds of
     malformed lines. Coefficients and run ids are those of the orderly sample to the byte, at every instant."""
-    world = started(make_world, "disordered-retail")
+    world = make_world("disordered-retail", **RETAIL_ENVIRONMENT)
+    start_retail(world)
     sent = disordered_sample()
     lines = [line for of_source in sent.values() for line in of_source]
     for source, of_source in sent.items():

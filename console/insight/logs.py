@@ -1,0 +1,53 @@
+"""What the audit log and the failed-chunks topic hold, kept a moment: the newest of it."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from batcher.delivery.failed_chunks import History, read_histories
+from console.insight.kafka_failures import kafka_failures
+from console.insight.kept import Kept
+from console.topic_records import decoded
+from runtime.settings import Settings
+from runtime.topic_reader import read_topic
+from schemas.records import AuditEntry
+from schemas.topics import TopicRole
+
+KEEP_S = 5.0
+MOST_ENTRIES = 10_000  # of the audit log, the newest
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The newest entries of the audit log, the newest first, and how many there are in all."""
+
+    entries: tuple[AuditEntry, ...]
+    total: int
+
+
+class TopicLogs:
+    """Every method raises `CommandFailed` where the brokers do not answer, or a record is none of ours."""
+
+    def __init__(self, settings: Settings, keep_s: float = KEEP_S) -> None:
+        self._settings = settings
+        self._kept = Kept[Any](keep_s)
+
+    async def trail(self) -> Trail:
+        """Who did what."""
+        return await self._kept.get("trail", self._read_trail)
+
+    async def failed_chunks(self) -> dict[str, History]:
+        """Every chunk that failed once and is still in the topic, by id."""
+        return await self._kept.get("chunks", self._read_chunks)
+
+    async def _read_trail(self) -> Trail:
+        newest, total = deque[AuditEntry](maxlen=MOST_ENTRIES), 0
+        with kafka_failures(self._settings):
+            async for records in read_topic(self._settings.kafka, self._settings.topics.name(TopicRole.AUDIT_LOG)):
+                newest.extend(decoded(record, AuditEntry) for record in records)
+                total += len(records)
+        return Trail(tuple(reversed(newest)), total)
+
+    async def _read_chunks(self) -> dict[str, History]:
+        with kafka_failures(self._settings):
+            return await read_histories(self._settings)
