@@ -61,7 +61,7 @@ def _name(group: Group) -> str:
 
 
 def _proposed(group: Group, samples: Sequence[IndexedLetter]) -> str:
-    pointer = pointer_of(group.path)
+    pointer = pointer_of(group.path) or "/field"
     match ErrorClass(group.error_class):
         case ErrorClass.ENCODING:
             return step_text("encoding", pointer)
@@ -76,7 +76,7 @@ def _proposed(group: Group, samples: Sequence[IndexedLetter]) -> str:
         case ErrorClass.WRONG_TYPE if group.pattern in ("9", "9.9", "-9", "-9.9"):
             return step_text("text", pointer, [])
         case _:
-            return step_text("set", pointer or "/field")
+            return step_text("set", pointer)
 
 
 def _units(pointer: str, samples: Sequence[IndexedLetter]) -> list[str]:
