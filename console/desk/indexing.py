@@ -143,12 +143,10 @@ class IndexWriter:
             origin = self._origins.of(row.topic, row.partition, row.offset)
             root = None if row.root is None else self._origins.of_id(row.root)
             letters.append(
-                [
-                    *(place, origin, self._group_no(row.group), 0),
-                    *(row.timestamp, record.timestamp, row.attempts, root, row.first_failed_at, row.size),
-                    *(_text(row.site), _text(row.sku), row.stage, row.path, row.message, row.value),
-                ]
-            )
+                [place, origin, self._group_no(row.group), 0, row.timestamp, record.timestamp, row.attempts, root,
+                 row.first_failed_at, row.size, _text(row.site), _text(row.sku), row.stage, row.path, row.message,
+                 row.value]
+            )  # fmt: skip
         self._set_states(letters)
         self._insert(letters)
         self._connection.executemany(statement("add_strangers"), strangers)
