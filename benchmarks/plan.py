@@ -14,10 +14,11 @@ class Lane:
     name: str
     module: str
     title: str
-    unit: Literal["events", "facts", "SKUs"]
+    unit: Literal["events", "facts", "SKUs", "letters"]
     headline: str  # its key in the JSON that scripts read
     headline_is_seconds: bool = False
     reads_topic: bool = True
+    own_topics: bool = False  # it needs the broker, but not the feed: it fills topics of its own
     feed: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what of its feed is another than in the run's
     window: str = "PT5M"
     workers: int = 1
@@ -140,6 +141,16 @@ LANES: tuple[Lane, ...] = (
         "delivery_skus_per_s",
         reads_topic=False,
         beside="delivery-plain",
+    ),
+    Lane(
+        "desk",
+        "desk",
+        "index of 1,000,000 dead letters, topic read included",
+        "letters",
+        "desk_letters_per_s",
+        reads_topic=False,
+        own_topics=True,
+        by_default=False,
     ),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),
     Lane(

@@ -75,7 +75,7 @@ def measure(options: Options) -> list[Run]:
     """
     with ExitStack() as stack:
         kafka = None
-        if any(lane.reads_topic for lane in options.lanes):
+        if any(lane.reads_topic or lane.own_topics for lane in options.lanes):
             folder = options.directory / "kafka"
             kafka = stack.enter_context(EmbeddedKafka(folder, jvm=FULL_JVM, properties=BROKER))
             for feed in dict.fromkeys(lane.feed_from(options.feed) for lane in options.lanes if lane.reads_topic):

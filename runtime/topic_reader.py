@@ -68,12 +68,14 @@ async def read_topic(
     starts: dict[int, int] | None = None,
     ends: dict[int, int] | None = None,
     isolation: str = "read_committed",
+    at_most: int | None = None,
 ) -> AsyncIterator[list[ConsumerRecord]]:
     """Records of a whole topic in batches, each of one partition in offset order; by default the committed ones.
 
     Reads partition p over `[starts[p], ends[p])`: from the log's start where not given, up to the *uncommitted* end
     captured at the call where not given. So it waits for transactions open by then instead of missing what they
-    hold once committed.
+    hold once committed. `at_most` so many records are decoded at a time: where each is large or has many headers, fewer
+    are quicker, for the garbage collector looks through all that are there.
     """
     if ends is None:
         ends = await end_offsets(kafka, topic, isolation="read_uncommitted")
@@ -89,7 +91,7 @@ async def read_topic(
                 consumer.seek(tp, starts[tp.partition])
         # Looked at before a poll, too: one for what is not there would last its whole time.
         while wanted := {tp: end for tp, end in wanted.items() if await consumer.position(tp) < end}:
-            for tp, records in (await consumer.getmany(*wanted, timeout_ms=POLL_MS)).items():
+            for tp, records in (await consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=at_most)).items():
                 kept = [record for record in records if record.offset < wanted[tp]]
                 if kept:
                     yield kept

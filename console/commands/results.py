@@ -1,6 +1,7 @@
 """`velocity recalc`, `coefficients`, `explain`, `windows`, `batches`, `facts`: what the batch workers know."""
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 HORIZON = "rolling_30d"
+HELD_READ = 100_000  # held facts that are asked for to be grouped
 FORMATS = ("table", "csv", "json", "parquet")
 
 Site = Annotated[str | None, typer.Option("--site", help="Only this site; without it all sites of all workers.")]
@@ -206,6 +208,9 @@ def facts(
     conflicts: Annotated[
         bool, typer.Option("--conflicts", help="Different facts under one event id, of which one counts.")
     ] = False,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="With --held: by what they wait for, and what to do about it.")
+    ] = False,
     site: Site = None,
     limit: Limit = 50,
     json: Json = False,
@@ -215,12 +220,37 @@ def facts(
     Held facts are counted in as soon as `velocity reference load` brings what they wait for.
 
     \b
-    Example:
+    Examples:
       velocity facts --held
+      velocity facts --held --groups
     """
     if held == conflicts:
         raise UsageError("say which: --held or --conflicts")
+    if groups and not held:
+        raise UsageError("--groups is of held facts: write --held --groups")
+    if groups:
+        _show_held_groups(ctx, site, limit, json)
+        return
     _show(_rows(ctx, "/api/v1/facts/held" if held else "/api/v1/conflicts", site, limit)[:limit], json)
+
+
+def _show_held_groups(ctx: typer.Context, site: str | None, limit: int, json: bool) -> None:
+    from console.desk.held import group_held
+    from schemas.instants import rfc3339
+
+    rows = _rows(ctx, "/api/v1/facts/held", site, HELD_READ)
+    found = group_held(rows)
+    if json:
+        screen.say_json([{**asdict(one), "remedy": one.remedy} for one in found[:limit]])
+        return
+    columns = ("site", "facts", "sku", "uom", "first", "last", "reason", "what to do")
+    shown = ((one, rfc3339(one.first), rfc3339(one.last)) for one in found[:limit])
+    cells = [(o.site_id, o.facts, o.sku, o.uom, first, last, o.reason, o.remedy) for o, first, last in shown]
+    screen.say_table(columns, cells) if cells else screen.say("none")
+    if len(rows) >= HELD_READ:
+        screen.remark(
+            f"there are more than {HELD_READ:,} held facts; counts are of the earliest of them", style="yellow"
+        )
 
 
 def _rows(ctx: typer.Context, path: str, site: str | None, limit: int) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from runtime.topic_reader import Bounds, read_topic, topic_bounds
 from schemas.topics import TopicRole
 
 ATTEMPTS = 5
+PORTION = 1_000  # letters in one transaction
 
 #: Told how many letters there are to read in all, and how many more were read.
 Progress = Callable[[int, int], None]
@@ -87,7 +88,8 @@ class _Following:
     async def _read_letters(self, positions: dict[int, int], bounds: dict[int, Bounds]) -> None:
         starts, ends = _span(positions, bounds)
         total = sum(max(0, ends[number] - starts[number]) for number in ends)
-        async for records in read_topic(self._settings.kafka, self._source.dead_letters, starts=starts, ends=ends):
+        read = read_topic(self._settings.kafka, self._source.dead_letters, starts=starts, ends=ends, at_most=PORTION)
+        async for records in read:
             await asyncio.to_thread(self._writer.add_letters, records)
             self._on_progress(total, len(records))
 

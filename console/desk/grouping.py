@@ -141,7 +141,7 @@ def _at(content: Mapping[str, Any], path: str) -> object:
     """What is at a JSON path such as `$.event_time`; None where nothing is."""
     found: Any = content
     for name, index in _parts(path[:PATH_SHOWN]):
-        if name and isinstance(found, Mapping):
+        if name and isinstance(found, dict):
             found = found.get(name)
         elif index is not None and isinstance(found, list) and index < len(found):
             found = found[index]

@@ -36,7 +36,8 @@ CREATE TABLE strangers (place INTEGER PRIMARY KEY);
 CREATE TABLE acts (
     place INTEGER PRIMARY KEY, origin INTEGER NOT NULL, root INTEGER, at INTEGER NOT NULL, seq INTEGER NOT NULL,
     who TEXT NOT NULL, action TEXT NOT NULL, why TEXT NOT NULL, recipe TEXT, recipe_sha256 TEXT,
-    sent_to TEXT, sent_origin INTEGER -- the id that the record has if it is refused once more
+    sent_to TEXT, sent_origin INTEGER, -- the id that the record has if it is refused once more
+    failed_again INTEGER NOT NULL DEFAULT 0 -- it was, and that letter has expired
 );
 CREATE INDEX acts_by_origin ON acts (origin);
 CREATE INDEX acts_by_root ON acts (root) WHERE root IS NOT NULL;
@@ -79,7 +80,8 @@ INSERT INTO letters VALUES {rows};
 INSERT INTO strangers VALUES (?);
 
 -- name: add_acts
-INSERT INTO acts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO acts (place, origin, root, at, seq, who, action, why, recipe, recipe_sha256, sent_to, sent_origin)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: last_actions
 -- What was last done about each of some letters.
@@ -106,6 +108,10 @@ ON CONFLICT DO UPDATE SET letters = letters + excluded.letters, waiting = waitin
 -- Letters of a partition below an offset, by what counts them.
 SELECT group_no, state, posted_at / 3600000 * 3600000, count(*) FROM letters
 WHERE place >= ? AND place < ? GROUP BY 1, 2, 3;
+
+-- name: remember_failures
+UPDATE acts SET failed_again = 1
+WHERE sent_origin IN (SELECT origin FROM letters WHERE root IS NOT NULL AND place >= ? AND place < ?);
 
 -- name: forget_letters
 DELETE FROM letters WHERE place >= ? AND place < ?;
@@ -184,7 +190,8 @@ WHERE l.size > {kept} AND {where};
 
 -- name: acts
 -- With whether the record that was sent is a dead letter itself.
-SELECT a.*, sent_origin IS NOT NULL AND EXISTS (SELECT 1 FROM letters WHERE origin = a.sent_origin)
+SELECT a.place, a.origin, a.root, at, seq, who, action, why, recipe, recipe_sha256, sent_to,
+    failed_again OR (sent_origin IS NOT NULL AND EXISTS (SELECT 1 FROM letters WHERE origin = a.sent_origin))
 FROM acts a WHERE {where} ORDER BY place;
 
 -- name: hours

@@ -17,6 +17,7 @@ import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from console.desk.grouping import Group
+from console.desk.index_counters import count
 from console.desk.index_file import ask, make_anew, writing
 from console.desk.index_filter import plain
 from console.desk.indexed import HOUR_MS, STATES, State
@@ -25,6 +26,7 @@ from console.desk.letters import REPLAYED
 from console.desk.origins import Origins, place_of
 from console.desk.statements import statement
 from console.topic_records import decoded
+from runtime.crash_points import crash_point
 from schemas.records import AuditEntry
 
 #: What an act makes of a letter.
@@ -63,6 +65,10 @@ class IndexWriter:
         self._built = ""
         self._version: tuple[int] | None = None  # of the file, as others have written it
 
+    def close(self) -> None:
+        """Close its connection."""
+        self._connection.close()
+
     def begin(self, ends: Mapping[str, Mapping[int, int]]) -> dict[str, dict[int, int]]:
         """The positions to read on from, per topic and partition.
 
@@ -94,6 +100,7 @@ class IndexWriter:
             if new:
                 self._add_letters(new)
                 self._reach(self._source.dead_letters, partition, new[-1].offset + 1)
+                crash_point("index.before_commit")
 
     def add_acts(self, records: Sequence[ConsumerRecord]) -> None:
         """Add entries of the audit log, and what they make of letters.
@@ -136,16 +143,14 @@ class IndexWriter:
             origin = self._origins.of(row.topic, row.partition, row.offset)
             root = None if row.root is None else self._origins.of_id(row.root)
             letters.append(
-                [
-                    *(place, origin, self._group_no(row.group), 0),
-                    *(row.timestamp, record.timestamp, row.attempts, root, row.first_failed_at, row.size),
-                    *(_text(row.site), _text(row.sku), row.stage, row.path, row.message, row.value),
-                ]
-            )
+                [place, origin, self._group_no(row.group), 0, row.timestamp, record.timestamp, row.attempts, root,
+                 row.first_failed_at, row.size, _text(row.site), _text(row.sku), row.stage, row.path, row.message,
+                 row.value]
+            )  # fmt: skip
         self._set_states(letters)
         self._insert(letters)
         self._connection.executemany(statement("add_strangers"), strangers)
-        self._count(Counter((row[2], row[3], row[5] // HOUR_MS * HOUR_MS) for row in letters))
+        count(self._connection, Counter((row[2], row[3], row[5] // HOUR_MS * HOUR_MS) for row in letters))
 
     def _insert(self, letters: Sequence[list[Any]]) -> None:
         """Many rows a statement: to run one costs as much as the rows of it."""
@@ -175,7 +180,7 @@ class IndexWriter:
             counts[group, state, hour] -= 1
             counts[group, after[origin], hour] += 1
         self._connection.executemany(statement("set_state"), moved)
-        self._count(counts)
+        count(self._connection, counts)
 
     def _act(self, place: int, entry: AuditEntry) -> tuple[Any, ...]:
         letter, root = entry.what[REPLAYED], entry.what.get("root")
@@ -195,28 +200,19 @@ class IndexWriter:
 
     def _expire(self, first: int, end: int) -> None:
         gone = ask(self._connection, "gone", first, end)
+        if gone:
+            ask(self._connection, "remember_failures", first, end)
         for name in ("forget_letters", "forget_strangers"):
             ask(self._connection, name, first, end)
         if gone:
-            self._count(Counter({(group, state, hour): -count for group, state, hour, count in gone}))
+            count(self._connection, Counter({(group, state, hour): -number for group, state, hour, number in gone}))
             expired = Counter[int]()
-            for _, state, _, count in gone:
-                expired[state] += count
+            for _, state, _, number in gone:
+                expired[state] += number
             self._connection.executemany(statement("count_expired"), expired.items())
             ask(self._connection, "forget_empty_hours")
             ask(self._connection, "forget_empty_groups")
             self._groups.clear()
-
-    def _count(self, changes: Counter[tuple[int, int, int]]) -> None:
-        """Add to the counters what has changed, by group, state and hour."""
-        groups, hours = dict[int, list[int]](), dict[tuple[int, int], list[int]]()
-        for (group, state, hour), count in changes.items():
-            groups.setdefault(group, [0] * len(STATES))[state] += count
-            of_hour = hours.setdefault((group, hour), [0, 0])
-            of_hour[0] += count
-            of_hour[1] += count if STATES[state] is State.WAITING else 0
-        self._connection.executemany(statement("count_states"), [(*counts, no) for no, counts in groups.items()])
-        self._connection.executemany(statement("count_hour"), [(*key, *counts) for key, counts in hours.items()])
 
     def _group_no(self, group: Group) -> int:
         number = self._groups.get(group)

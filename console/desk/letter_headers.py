@@ -5,6 +5,7 @@ once. A test holds that both ways say the same.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from console.desk.grouping import Group, form_of, path_shown, producer_of
@@ -42,12 +43,13 @@ def read_letter(value: bytes | None, headers: Sequence[tuple[str, bytes]], produ
     """The letter in a record; None if it is none of ours."""
     ours = dict(headers)
     try:
-        topic, path = ours[names.ORIGINAL_TOPIC].decode(), ours[names.ERROR_PATH].decode()
+        topic, error_class, stage, path, shown = _kind(
+            ours[names.ORIGINAL_TOPIC], ours[names.ERROR_CLASS], ours[names.ERROR_STAGE], ours[names.ERROR_PATH]
+        )
         partition, offset = int(ours[names.ORIGINAL_PARTITION]), int(ours[names.ORIGINAL_OFFSET])
-        error_class = _CLASSES[ours[names.ERROR_CLASS]]
         timestamp, first_failed_at = int(ours[names.ORIGINAL_TIMESTAMP]), int(ours[names.FIRST_FAILED_AT])
         attempts, root = int(ours[names.ATTEMPTS]), ours[names.ROOT].decode()
-        stage, message = ours[names.ERROR_STAGE].decode(), ours[names.ERROR_MESSAGE].decode()
+        message = ours[names.ERROR_MESSAGE].decode()
         ours[names.PIPELINE_VERSION].decode()
     except (KeyError, ValueError, TypeError, AttributeError):  # a header may have no value, whatever its type says
         return None
@@ -55,7 +57,7 @@ def read_letter(value: bytes | None, headers: Sequence[tuple[str, bytes]], produ
         return None
     if not (-_TIMES < timestamp < _TIMES and -_TIMES < first_failed_at < _TIMES):
         return None
-    form, shown = form_of(value, path), path_shown(path)
+    form = form_of(value, path)
     producer = producer_of(_first(headers, producer_header) if producer_header in ours else None)
     content = form.content
     return LetterRow(
@@ -75,6 +77,17 @@ def read_letter(value: bytes | None, headers: Sequence[tuple[str, bytes]], produ
         message,
         value if value is None or len(value) <= VALUE_KEPT else value[:VALUE_KEPT],
     )
+
+
+@lru_cache(maxsize=4_096)
+def _kind(topic: bytes, error_class: bytes, stage: bytes, path: bytes) -> tuple[str, str, str, str, str]:
+    """What thousands of letters have in common, and the path as their group has it.
+
+    Raises:
+        KeyError, ValueError, AttributeError, TypeError: a header is not what it should be.
+    """
+    path_text = path.decode()
+    return topic.decode(), _CLASSES[error_class], stage.decode(), path_text, path_shown(path_text)
 
 
 def _first(headers: Sequence[tuple[str, bytes]], wanted: str) -> bytes | None:

@@ -1,0 +1,154 @@
+"""The index of dead letters on a real broker: brought up to date whatever happens, and what commands say of it."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import command_line
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from desk_world import letter
+from pipeline_world import RUN, PipelineWorld, until
+
+from sandbox.malformed import write_schema_dir
+from schemas.codecs import encode
+from schemas.dead_letters import DeadLetter
+from schemas.errors import ErrorClass
+from schemas.records import AuditEntry
+from schemas.sources import Source
+from schemas.topics import DAY_MS
+
+
+def test_the_index_keeps_up_whatever_happens(world: PipelineWorld) -> None:
+    """Killed between portions, two at once, a broken file, retention, a recreated topic: each letter counts once."""
+    topic = world.topic("velocity.dead-letters.v1")
+    post(world, [of_world(world, n) for n in range(6_000)])
+    world.extra["VELOCITY_CRASH_AT"] = "index.before_commit:2"
+    assert world.run_apart("dlq", "stats").returncode == -signal.SIGKILL
+    del world.extra["VELOCITY_CRASH_AT"]
+    both = [start(world, "dlq", "stats", "--json") for _ in range(2)]
+    assert [json.loads(one.communicate(timeout=60)[0])["total"] for one in both] == [6_000, 6_000]
+    post(world, [of_world(world, n) for n in range(6_000, 6_100)])
+    assert stats(world)["total"] == 6_100
+
+    (world.directory / "state" / "desk" / "letters.sqlite").write_bytes(b"no database" * 500)
+    assert stats(world)["total"] == 6_100
+
+    admin = AdminClient({"bootstrap.servers": world.bootstrap})
+    gone = admin.delete_records([TopicPartition(topic, 0, 10), TopicPartition(topic, 1, 5)])
+    assert [answer.result().low_watermark for answer in gone.values()] == [10, 5]
+    after = stats(world)
+    assert (after["total"], after["expired"], after["expired_waiting"]) == (6_085, 15, 15)
+
+    admin.delete_topics([topic])[topic].result()
+    until(lambda: topic not in admin.list_topics(timeout=10).topics)
+    world.apply_topics()
+    post(world, [of_world(world, n) for n in range(7)])
+    again = stats(world)
+    assert (again["total"], again["expired"], again["chains"]) == (7, 0, 7)
+
+
+def test_commands_say_what_is_alike_what_was_done_and_what_expires(world: PipelineWorld) -> None:
+    """Groups, states, the story of one letter with its value decoded, and a warning before retention takes it."""
+    schemas = world.directory / "schemas"
+    write_schema_dir(schemas)
+    world.extra["VELOCITY_INTAKE__SCHEMA_DIR"] = str(schemas)
+    avro = bytes.fromhex("0000000002") + b"\x08P-12"
+    letters = [of_world(world, n) for n in range(4)]
+    letters += [
+        of_world(world, 10, value=avro, path="$", error_class=ErrorClass.INCOMPATIBLE_SCHEMA),
+        of_world(world, 11, value=b"x" * 5_000 + b"CRATE", path="$", error_class=ErrorClass.NOT_JSON),
+        of_world(world, 12, attempts=2, root=of_world(world, 0).id),
+    ]
+    post(world, letters)
+    _act(world, "replay", letters[0], sent_to=letters[-1].id, recipe="us-dates", recipe_sha256="ab")
+    _act(world, "park", letters[1])
+    _assert_grouped(world, letters)
+    _assert_told(world, letters)
+    _assert_warned(world)
+
+
+def _assert_grouped(world: PipelineWorld, letters: Sequence[DeadLetter]) -> None:
+    first, *others = ask(world, "dlq", "groups")
+    assert (first["pattern"], first["producer"], first["source"]) == ('"9/9/9 9:9"', "scanner-7", "orders")
+    assert (first["letters"], first["waiting"], first["replayed"], first["parked"]) == (5, 3, 1, 1)
+    assert (sum(first["trend"]), len(others)) == (5, 2)
+    assert [one["id"] for one in ask(world, "dlq", "groups", "--state", "parked")] == [first["id"]]
+    said = command_line.velocity(world, "dlq", "groups", "--class", "bad_format").stdout
+    for text in (first["id"], '"9/9/9 9:9"', "scanner-7", "orders", "█", "89 d"):
+        assert text in said
+
+    def listed(*options: str) -> list[int]:
+        return [row["offset"] for row in ask(world, "dlq", "list", *options)]
+
+    assert listed("--group", first["id"]) == [12, 3, 2, 1, 0]
+    assert listed("--group", first["id"], "--waiting") == [12, 3, 2]
+    assert listed("--state", "parked", "--state", "replayed") == [1, 0]
+    assert listed("--text", "CRATE") == [11]  # which the index does not hold
+    counts = stats(world, "--text", "CRATE")
+    assert (counts["total"], counts["by_class"]) == (1, {"not_json": 1})
+    command_line.velocity(world, "dlq", "list", "--state", "lost", code=2)
+
+
+def _assert_told(world: PipelineWorld, letters: Sequence[DeadLetter]) -> None:
+    shown = ask(world, "dlq", "show", letters[0].id)
+    assert [one["id"] for one in shown["chain"]] == [letters[0].id, letters[-1].id]
+    (act,) = shown["acts"]
+    assert (act["action"], act["recipe"], act["failed_again_as"]) == ("replay", "us-dates", letters[-1].id)
+    said = command_line.velocity(world, "dlq", "show", letters[-1].id).stdout
+    for text in ("by ann@desk: because", "recipe us-dates", "which failed again", '"sku": "A12"', "00000000  7b 22 73"):
+        assert text in said
+    said = command_line.velocity(world, "dlq", "show", letters[4].id).stdout
+    for text in ("Avro of schema 2", '"pallet_id": "P-12"', "00000000  00 00 00 00 02 08 50 2d"):
+        assert text in said
+
+
+def _assert_warned(world: PipelineWorld) -> None:
+    assert stats(world)["expiring"] == 0
+    shorter = ConfigEntry("retention.ms", str(13 * DAY_MS), incremental_operation=AlterConfigOpType.SET)
+    topic = ConfigResource(ResourceType.TOPIC, world.topic("velocity.dead-letters.v1"), incremental_configs=[shorter])
+    admin = AdminClient({"bootstrap.servers": world.bootstrap})  # must outlive its futures
+    admin.incremental_alter_configs([topic])[topic].result()
+    assert until(lambda: stats(world)["expiring"]) == 5
+    ended = command_line.velocity(world, "dlq", "stats")
+    assert "5 waiting dead letters pass the topic's retention within 14 days" in ended.stderr
+    assert "12 d" in command_line.velocity(world, "dlq", "groups").stdout
+
+
+def of_world(world: PipelineWorld, offset: int, **changes: Any) -> DeadLetter:
+    """A letter that says it is from the world's orders."""
+    topic = world.source_topic(Source.ORDERS)
+    return letter(offset, **{"topic": topic, "root": f"{topic}/2/{offset}", **changes})
+
+
+def post(world: PipelineWorld, letters: Sequence[DeadLetter]) -> None:
+    """Put letters into the dead-letter topic."""
+    producer = Producer({"bootstrap.servers": world.bootstrap, "partitioner": "murmur2_random"})
+    for one in letters:
+        producer.produce(world.topic("velocity.dead-letters.v1"), one.value, one.id.encode(), headers=one.to_headers())
+    assert producer.flush(30) == 0
+
+
+def _act(world: PipelineWorld, action: str, one: DeadLetter, **what: str) -> None:
+    what = {"dead_letter": one.id, "root": one.root, **what}
+    entry = AuditEntry(at=1_700_000_000_000, who="ann@desk", action=action, why="because", what=what)  # type: ignore[arg-type]
+    producer = Producer({"bootstrap.servers": world.bootstrap})
+    producer.produce(world.topic("velocity.audit-log.v1"), encode(entry))
+    assert producer.flush(30) == 0
+
+
+def start(world: PipelineWorld, *command: str) -> "subprocess.Popen[str]":
+    """A command as a process of its own."""
+    return subprocess.Popen([*RUN, *command], env=world.environment, stdout=subprocess.PIPE, text=True)
+
+
+def ask(world: PipelineWorld, *command: str) -> Any:
+    """What a command prints with `--json`."""
+    return json.loads(command_line.velocity(world, *command, "--json").stdout)
+
+
+def stats(world: PipelineWorld, *options: str) -> dict[str, Any]:
+    """What `dlq stats` says."""
+    return ask(world, "dlq", "stats", *options)
