@@ -1,18 +1,24 @@
 """Dead letters come home: repaired, judged again by the real worker, and followed until they count.
 
-Each test is something that goes wrong on other desks. All share one pipeline; the site of its lines tells whose
-they are.
+Each test is something that goes wrong on other desks. All share one pipeline; the site of a line tells whose it is.
 """
 
+import asyncio
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import command_line
 import pytest
 from pipeline_world import PipelineWorld, until
 
+from console.desk.recipes import saved_recipe
+from console.desk.replay_job import ReplayJob
+from console.desk.replay_order import ReplayOrder, ReplayProgress, State
+from runtime.settings import Settings
 from sandbox.kafka import EmbeddedKafka
 from schemas.dead_letters import DeadLetter
 from schemas.sources import Source
@@ -47,7 +53,7 @@ zone = "America/Chicago"
 [[steps]]
 op = "map"
 path = "/uom"
-values = {{ CRATE = "CT", EA = "EA" }}
+values = {{ CRATE = "EA", CASE = "CS" }}
 """
 POISON = '[[steps]]\nop = "set"\npath = "/quantity"\nvalue = -1'
 SLIP = '[[steps]]\nop = "map"\npath = "/uom"\nvalues = { CRATE = "CRTE" }'
@@ -78,8 +84,11 @@ def line(site: str, number: int, **changes: Any) -> bytes:
 
 def broken(world: PipelineWorld, site: str, lines: list[bytes]) -> list[DeadLetter]:
     """Lines that become letters; those, once they are all there."""
+    before = len(of_site(world, site))
     world.produce(Source.ORDERS, lines, partition=0)
-    return until(lambda: found if len(found := of_site(world, site)) >= len(lines) else [])
+    letters = until(lambda: found if len(found := of_site(world, site)) >= before + len(lines) else [], within_s=90)
+    assert letters, world.logs
+    return letters[before:]
 
 
 def of_site(world: PipelineWorld, site: str) -> list[DeadLetter]:
@@ -108,7 +117,7 @@ def test_a_repair_is_tried_out_sent_once_and_followed_until_it_counts(pipeline: 
     assert tried["unrepairable_by_reason"] == {"step 2: the map has no value for what is at /uom": 1}
     of_first = next(one["changes"] for one in tried["differences"] if one["id"] == letters[0].id)
     changes = {change["field"]: change["after"] for change in of_first}
-    assert changes == {"/event_time": '"2011-03-01T00:00:00-06:00"', "/uom": '"CT"'}
+    assert changes == {"/event_time": '"2011-03-01T00:00:00-06:00"', "/uom": '"EA"'}
     command_line.velocity(pipeline, "dlq", "fix", "--recipe", name, *chosen, code=2)
     some = [part for letter in letters[:5] for part in ("--id", letter.id)]
     done = dlq(pipeline, "fix", "--recipe", name, *some, "--why", "clock set right", "--follow")
@@ -116,23 +125,27 @@ def test_a_repair_is_tried_out_sent_once_and_followed_until_it_counts(pipeline: 
 
     assert_done_with(pipeline, name, some)
     assert of_site(pipeline, site)[:5] == letters[:5], "a letter itself was changed"
-    told = dlq(pipeline, "show", letters[2].id)["story"]
+    told = dlq(pipeline, "show", letters[4].id)["story"]
     act = told["letters"][0]["acts"][0]
     assert (act["action"], act["recipe"], act["why"]) == ("replay", name, "clock set right")
-    window = "2011-03-01T08:00:00Z to 2011-03-01T09:00:00Z"
+    window = "2011-03-01T10:00:00Z to 2011-03-01T11:00:00Z"
     assert (told["outcome"]["state"], told["outcome"]["window"]) == ("open_window", window)
 
     pipeline.start("batch", "b1")
     pipeline.drain()
-    recalc = command_line.velocity(pipeline, "recalc", "--site", site, "--as-of", "2011-03-02T00:00:00Z", "--json")
-    run_id = json.loads(recalc.stdout)[0]["run_id"]
-    outcome = dlq(pipeline, "show", letters[2].id)["story"]["outcome"]
-    assert (outcome["state"], outcome["run_id"]) == ("counted", run_id), outcome
+    outcome = until(lambda: found if (found := told_of(pipeline, letters[2]))["state"] == "counted" else {})
+    results = command_line.velocity(pipeline, "coefficients", "--site", site, "--format", "json").stdout
+    assert outcome["run_id"] in results, told_of(pipeline, letters[2])
     assert any(m.batch_id == outcome["batch_id"] and m.site_id == site for m in pipeline.manifests())
-    assert_held_and_corrected(pipeline, site, name)
     said = command_line.velocity(pipeline, "dlq", "show", letters[2].id).stdout
     assert f"with recipe {name}" in said
-    assert f"run {run_id}" in said
+    assert f"run {outcome['run_id']} as of 2011-03-01T11:00:00Z" in said
+    assert_held_and_corrected(pipeline, site, name)
+
+
+def told_of(world: PipelineWorld, letter: DeadLetter) -> dict[str, Any]:
+    """How the story of a letter ends."""
+    return dlq(world, "show", letter.id)["story"]["outcome"]
 
 
 def assert_done_with(world: PipelineWorld, name: str, chosen: list[str]) -> None:
@@ -149,22 +162,24 @@ def assert_done_with(world: PipelineWorld, name: str, chosen: list[str]) -> None
 
 
 def assert_held_and_corrected(world: PipelineWorld, site: str, name: str) -> None:
-    """A repaired event of a window that is closed by now: the dry run names window and SKU, the story the correction;
-    a unit that no item has holds it, and the story says so."""
-    (letter,) = broken(world, f"{site}", [line(site, 7)])[-1:]
-    tried = dlq(world, "fix", "--recipe", name, "--id", letter.id, "--dry-run")
-    assert (tried["corrected_skus"], tried["on_time"]) == (1, 0)
-    assert [(w["site"], w["start"], w["skus"]) for w in tried["corrected_windows"]] == [
-        (site, "2011-03-01T13:00:00Z", 1)
-    ]
-    dlq(world, "fix", "--recipe", name, "--id", letter.id, "--why", "late", "--follow")
+    """Repaired events of windows that are closed by now: the dry run names windows and SKUs, the story the correction;
+    one with a unit that its item does not have is held, and the story says so."""
+    late, held = broken(world, site, [line(site, 15), line(site, 16, uom="CASE")])
+    tried = dlq(world, "fix", "--recipe", name, "--id", late.id, "--id", held.id, "--dry-run")
+    assert (tried["corrected_skus"], tried["on_time"]) == (2, 0)
+    windows = [(window["site"], window["start"], window["skus"]) for window in tried["corrected_windows"]]
+    assert windows == [(site, "2011-03-01T09:00:00Z", 1), (site, "2011-03-01T10:00:00Z", 1)]
+    dlq(world, "fix", "--recipe", name, "--id", late.id, "--id", held.id, "--why", "late", "--follow")
 
-    def told() -> dict[str, Any]:
-        return dlq(world, "show", letter.id)["story"]["outcome"]
+    def told(letter: DeadLetter, state: str) -> dict[str, Any]:
+        outcome = told_of(world, letter)
+        return outcome if outcome["state"] == state else {}
 
-    outcome = until(lambda: found if (found := told())["state"] in ("counted", "held") else None)
-    assert outcome is not None, told()
-    assert outcome["text"].startswith("in correction ") or outcome["text"].startswith("counted in correction ")
+    outcome = until(lambda: told(late, "counted"))
+    assert outcome, told_of(world, late)
+    assert "counted in correction " in outcome["text"]
+    assert "it corrected run " in outcome["text"]
+    assert "held, it does not count yet" in until(lambda: told(held, "held"))["text"]
 
 
 def test_a_repair_that_fails_again_keeps_its_history_until_it_is_resolved(pipeline: PipelineWorld) -> None:
@@ -216,17 +231,30 @@ def test_a_poisoned_replay_stops_at_its_threshold(pipeline: PipelineWorld) -> No
     assert "37 of 37 cannot be repaired" in ended.output
     assert replayed(pipeline, letters) == 3
 
-    patch = '[{"op": "test", "path": "/order_id", "value": "o1"}, {"op": "replace", "path": "/uom", "value": "EA"}]'
-    fine = recipe(pipeline, "fine", f"[[steps]]\nop = \"patch\"\noperations = '{patch}'")
-    site = "LATER"
-    good = [line(site, n, event_time="2011-03-01T10:00:00Z") for n in range(3)]
-    bad = [line(site, n, event_time="2011-03-01T10:00:00Z", quantity=-1) for n in range(3, 120)]
-    letters = broken(pipeline, site, good + bad)
-    options = ("--site", site, "--class", "unknown_unit", "--class", "out_of_range", "--why", "w")
-    pace = ("--canary", "3", "--rate", "25")
-    ended = command_line.velocity(pipeline, "dlq", "fix", "--recipe", fine, *options, *pace, code=1)
-    assert "failed again, more than the 10%" in ended.output
-    assert 3 < replayed(pipeline, letters) < 120
+    operations = (
+        '[{"op": "test", "path": "/order_id", "value": "o1"}, {"op": "replace", "path": "/uom", "value": "EA"}]'
+    )
+    fine = recipe(pipeline, "fine", f"[[steps]]\nop = \"patch\"\noperations = '{operations}'")
+    ended = asyncio.run(replay_of_good_then_bad(pipeline, "LATER", fine))
+    assert ended.state is State.ABORTED
+    assert "failed again, more than the 10%" in ended.reason
+    assert 3 < ended.sent < 120
+
+
+async def replay_of_good_then_bad(world: PipelineWorld, site: str, name: str) -> ReplayProgress:
+    """A replay whose canary passes: three good records go before 117 that fail again."""
+    lines = [line(site, n, event_time="2011-03-01T10:00:00Z", quantity=1 if n < 3 else -1) for n in range(120)]
+    letters = await asyncio.to_thread(broken, world, site, lines)
+    with patch.dict(os.environ, world.environment, clear=True):
+        settings = Settings()
+    chosen = saved_recipe(world.directory / "recipes", name)
+    order = ReplayOrder(why="w", recipe=chosen, canary=3, rate=25)
+
+    async def in_order() -> AsyncGenerator[DeadLetter, None]:
+        for letter in letters:
+            yield letter
+
+    return await ReplayJob(settings, order, in_order()).run()
 
 
 def replayed(world: PipelineWorld, letters: list[DeadLetter]) -> int:
