@@ -74,11 +74,11 @@ SPOILT_KINDS = (
     SpoiltKind("no site", "script", ErrorClass.MISSING_FIELD, _without_site),
     SpoiltKind("no SKU", "erp-export", ErrorClass.NULL_FIELD, _changed(sku=None)),
     SpoiltKind("negative quantity", "erp-export", ErrorClass.OUT_OF_RANGE, _changed(quantity=-1)),
-    SpoiltKind("a test item", "handheld-2", ErrorClass.BAD_FORMAT, _changed(sku="!! TEST !!")),
+    SpoiltKind("a test item", "handheld-9", ErrorClass.BAD_FORMAT, _changed(sku="!! TEST !!")),
     SpoiltKind(
         "a clock of 2100", "scanner-9", ErrorClass.FUTURE_EVENT_TIME, _changed(event_time="2100-01-01T00:00:00Z")
     ),
-    SpoiltKind("not a number", "gateway-1", ErrorClass.NOT_JSON, _not_a_number),
+    SpoiltKind("not a number", "gateway-2", ErrorClass.NOT_JSON, _not_a_number),
 )
 
 
