@@ -81,6 +81,12 @@ async def test_a_table_is_sorted_filtered_and_shared_by_its_address(visit: Visit
         lines = Path(await (await coming.value).path()).read_text("utf-8").splitlines()
         assert (lines[0], len(lines)) == ("text,code,amount", 12)
         assert visit.problems == []
+        await console.stop()
+        await page.get_by_role("link", name="Code").click()
+        await expect(page.get_by_role("alert").first).to_contain_text("The console does not answer")
+        await console.start()
+        await page.get_by_role("link", name="Code").click()
+        await expect(page.locator("[data-trouble]")).to_be_hidden()
 
 
 async def test_a_live_part_survives_a_restart_of_the_server(visit: Visit, console: ConsoleWorld) -> None:

@@ -1,5 +1,6 @@
 """The pages of the dead-letter desk before they are pages: what an address asks, what is shown, what a form says."""
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from console.desk.acts import Leftovers
 from console.desk.dry_run import Corrected, DryRun, StillFails
 from console.desk.expiry import Retention
 from console.desk.grouping import Group
+from console.desk.held import HeldGroup
 from console.desk.indexed import HOUR_MS, Act, Cursor, GroupSummary, IndexedLetter, Place, State, Trend
 from console.desk.recipes import parse_recipe
 from console.desk.repair import Unrepairable
@@ -19,7 +21,8 @@ from console.errors import UsageError
 from console.web.letters.choice import read_choice
 from console.web.letters.drafts import STEPS, draft, pointer_of, step_text
 from console.web.letters.dry_run_view import shown_dry_run
-from console.web.letters.held_page import grouped
+from console.web.letters.held_page import fact_row
+from console.web.letters.held_page import group_row as held_row
 from console.web.letters.jobs import About
 from console.web.letters.letter_page import file_name
 from console.web.letters.overview import SPARK_BINS, group_row, letter_row, spark_points, trend_chart
@@ -226,26 +229,23 @@ def test_a_story_is_told_in_order() -> None:
     }
 
 
-def test_held_facts_are_grouped_by_what_they_lack() -> None:
-    """The most first."""
-    facts = [
-        {"reason": "no unit", "site_id": "A", "sku": sku, "uom": "CRATE", "event_time": f"2011-03-0{day}"}
-        for sku, day in (("S1", 3), ("S2", 2), ("S1", 1))
-    ]
-    first, second = grouped(facts)
-    assert (first["sku"], first["facts"], first["first"], first["last"]) == ("S1", 2, "2011-03-01", "2011-03-03")
-    assert (second["sku"], second["facts"]) == ("S2", 1)
+def test_held_facts_say_what_lets_them_count() -> None:
+    """The row that they lack; what a producer wrote is made visible."""
+    row = held_row(HeldGroup("A", "item is not listed", "S1\x00", "CRATE", 2, 0, NOW))
+    assert (row["sku"], row["facts"], row["first"]) == ("S1␀", 2, "1970-01-01T00:00:00Z")
+    assert "S1␀,CRATE,BASE_UNITS" in row["remedy"]
+    assert fact_row({"sku": "\u202ea", "event_time_ms": 0})["sku"] == "⟨U+202E⟩a"
 
 
 # -- recipes -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error_class", list(ErrorClass))
-@pytest.mark.parametrize("pattern", ["", '"9"', "9", '"a"', '"9/9/9 9:9"'])
-@pytest.mark.parametrize("path", ["$", "$.quantity", '$.a"b[0].c/d', "$.event_time"])
-def test_every_draft_is_a_recipe(error_class: ErrorClass, pattern: str, path: str) -> None:
+def test_every_draft_is_a_recipe(error_class: ErrorClass) -> None:
     """Whatever the group and its producer are called, and for the letters of just that group."""
-    for producer in ("-", "scanner-7", 'x"]\n[[steps]]\nop = "remove"', *MARKUP):
+    patterns, paths = ("", '"9"', "9", '"a"', '"9/9/9 9:9"'), ("$", "$.quantity", '$.a"b[0].c/d', "$.event_time")
+    producers = ("-", "scanner-7", 'x"]\n[[steps]]\nop = "remove"', *MARKUP)
+    for pattern, path, producer in itertools.product(patterns, paths, producers):
         group = GROUP._replace(error_class=error_class.value, pattern=pattern, path=path, producer=visible(producer))
         recipe = parse_recipe(draft(group, Source.ORDERS, [letter()]), "draft")
         assert len(recipe.steps) == 1

@@ -1,13 +1,12 @@
 """`/letters/held`: facts that were counted in no result yet, because their item or unit is not known."""
 
-from typing import Any
-
 from aiohttp import web
 
 from console.client import BatchApi, Question
+from console.desk.held import HeldGroup, group_held
 from console.web.keys import SETTINGS
 from console.web.rendering import csv_file, render
-from console.web.tables import Column, TableQuery, arrange
+from console.web.tables import Column, Row, TableQuery, arrange
 from console.web.visible import clipped, visible
 from schemas.instants import rfc3339
 
@@ -21,6 +20,7 @@ GROUPS = (
     Column("facts", "Facts", numeric=True),
     Column("first", "First (UTC)"),
     Column("last", "Last (UTC)"),
+    Column("remedy", "What lets them count"),
 )
 FACTS = (
     Column("site_id", "Site"),
@@ -43,9 +43,8 @@ async def show_held(request: web.Request) -> web.Response:
     """Held facts by what they lack, and one by one."""
     async with BatchApi(request.app[SETTINGS]) as api:
         found = await api.rows(Question("/api/v1/facts/held", {"limit": str(MOST)}), None)
-    facts = [shown(row) for row in found]
-    groups = arrange(grouped(facts), GROUPS, TableQuery.read(request.query, "groups"), "What they lack")
-    table = arrange(facts, FACTS, TableQuery.read(request.query, "facts"), "Held facts")
+    groups = arrange([group_row(one) for one in group_held(found)], GROUPS, TableQuery.read(request.query, "groups"), "What they lack")
+    table = arrange([fact_row(row) for row in found], FACTS, TableQuery.read(request.query, "facts"), "Held facts")
     if groups.query.csv:
         return csv_file(groups, "held-groups.csv")
     if table.query.csv:
@@ -53,20 +52,21 @@ async def show_held(request: web.Request) -> web.Response:
     return render(request, "letters/held.html", {"tab": "held", "groups": groups, "table": table, "most": MOST})
 
 
-def grouped(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Facts that lack the same, most of them first: reason, site, SKU, unit, count, first and last event time."""
-    keys = ("reason", "site_id", "sku", "uom")
-    times: dict[tuple[Any, ...], list[str]] = {}
-    for fact in facts:
-        times.setdefault(tuple(fact[key] for key in keys), []).append(fact["event_time"])
-    rows = [
-        {**dict(zip(keys, key, strict=True)), "facts": len(found), "first": min(found), "last": max(found)}
-        for key, found in times.items()
-    ]
-    return sorted(rows, key=lambda row: -row["facts"])
+def group_row(group: HeldGroup) -> Row:
+    """Facts that lack the same, and the row that they lack."""
+    return {
+        "reason": group.reason,
+        "site_id": visible(group.site_id),
+        "sku": visible(group.sku),
+        "uom": visible(group.uom),
+        "facts": group.facts,
+        "first": rfc3339(group.first),
+        "last": rfc3339(group.last),
+        "remedy": visible(group.remedy),
+    }
 
 
-def shown(row: dict[str, Any]) -> dict[str, Any]:
+def fact_row(row: Row) -> Row:
     """A held fact as the worker says it, its texts such that they may be shown."""
     texts = {name: clipped(visible(value)) if isinstance(value, str) else value for name, value in row.items()}
-    return {**texts, "event_time": texts["event_time"] if "event_time" in texts else rfc3339(row["event_time_ms"])}
+    return {**texts, "event_time": rfc3339(row["event_time_ms"])}
