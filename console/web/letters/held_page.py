@@ -43,8 +43,9 @@ async def show_held(request: web.Request) -> web.Response:
     """Held facts by what they lack, and one by one."""
     async with BatchApi(request.app[SETTINGS]) as api:
         found = await api.rows(Question("/api/v1/facts/held", {"limit": str(MOST)}), None)
-    groups = arrange([group_row(one) for one in group_held(found)], GROUPS, TableQuery.read(request.query, "groups"), "What they lack")
-    table = arrange([fact_row(row) for row in found], FACTS, TableQuery.read(request.query, "facts"), "Held facts")
+    lacks, facts = [group_row(one) for one in group_held(found)], [fact_row(row) for row in found]
+    groups = arrange(lacks, GROUPS, TableQuery.read(request.query, "groups"), "What they lack")
+    table = arrange(facts, FACTS, TableQuery.read(request.query, "facts"), "Held facts")
     if groups.query.csv:
         return csv_file(groups, "held-groups.csv")
     if table.query.csv:
