@@ -49,7 +49,7 @@ class Visitor:
                 if (row["producer"], row["error_class"], row["letters"]) == (producer, error_class, str(KINDS)):
                     return row["group"]
             await asyncio.sleep(0.1)
-        raise AssertionError(f"no group of {error_class} of {producer}: {await self.get('/letters?format=csv')}")
+        raise AssertionError(f"no group of {error_class} of {producer}")
 
     async def draft(self, group: str) -> str:
         """The recipe that the repair page of a group proposes."""
@@ -133,7 +133,7 @@ async def test_letters_are_repaired_and_counted(letters: LettersWorld, tmp_path:
 async def test_a_group_is_set_aside(letters: LettersWorld, tmp_path: Path) -> None:
     """Parked letters are still there to be discarded, with a reason for each; discarded ones are done with."""
     async with visited(letters, tmp_path) as (_, ann, _):
-        at = f"/letters/group/{await ann.group('handheld-2', 'bad_format')}"
+        at = f"/letters/group/{await ann.group('handheld-9', 'bad_format')}"
         for act, why in (("park", "ask handheld-2"), ("discard", "test items")):
             status, _, where = await ann.post(f"{at}/act", act=act, why=why)
             assert (status, where) == (303, at)
