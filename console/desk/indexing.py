@@ -31,6 +31,7 @@ from schemas.records import AuditEntry
 
 #: What an act makes of a letter.
 STATE_AFTER = {"replay": State.REPLAYED, "discard": State.DISCARDED, "park": State.PARKED}
+_DETAILS = ("run", "recipe", "recipe_sha256", "sent_to")  # of an act, in the audit log's `what`
 _GROUPS_REMEMBERED = 16_384
 _ROWS_A_STATEMENT = 50
 _MARKS = f"({', '.join('?' * 16)})"
@@ -184,7 +185,7 @@ class IndexWriter:
 
     def _act(self, place: int, entry: AuditEntry) -> tuple[Any, ...]:
         letter, root = entry.what[REPLAYED], entry.what.get("root")
-        recipe, recipe_sha256, sent_to = (entry.what.get(name) for name in ("recipe", "recipe_sha256", "sent_to"))
+        run, recipe, recipe_sha256, sent_to = (entry.what.get(name) for name in _DETAILS)
         return (
             place,
             self._origins.of_id(letter),
@@ -194,7 +195,7 @@ class IndexWriter:
             _text(entry.who),
             entry.action,
             _text(entry.why),
-            *map(_text, (recipe, recipe_sha256, sent_to)),
+            *map(_text, (run, recipe, recipe_sha256, sent_to)),
             None if sent_to is None else self._origins.of_id(sent_to),
         )
 
