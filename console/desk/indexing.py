@@ -17,7 +17,7 @@ import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from console.desk.grouping import Group
-from console.desk.index_counters import count
+from console.desk.index_counters import count, expire
 from console.desk.index_file import ask, make_anew, writing
 from console.desk.index_filter import plain
 from console.desk.indexed import HOUR_MS, STATES, State
@@ -129,7 +129,8 @@ class IndexWriter:
                 for partition, end in of_partitions.items():
                     self._reach(topic, partition, end)
             for partition, begin in begins.items():
-                self._expire(place_of(partition, 0), place_of(partition, begin))
+                expire(self._connection, place_of(partition, 0), place_of(partition, begin))
+            self._groups.clear()  # those that have no letters left are gone
 
     # -- within a transaction ----------------------------------------------------------------------------------------
 
@@ -199,22 +200,6 @@ class IndexWriter:
             None if sent_to is None else self._origins.of_id(sent_to),
         )
 
-    def _expire(self, first: int, end: int) -> None:
-        gone = ask(self._connection, "gone", first, end)
-        if gone:
-            ask(self._connection, "remember_failures", first, end)
-        for name in ("forget_letters", "forget_strangers"):
-            ask(self._connection, name, first, end)
-        if gone:
-            count(self._connection, Counter({(group, state, hour): -number for group, state, hour, number in gone}))
-            expired = Counter[int]()
-            for _, state, _, number in gone:
-                expired[state] += number
-            self._connection.executemany(statement("count_expired"), expired.items())
-            ask(self._connection, "forget_empty_hours")
-            ask(self._connection, "forget_empty_groups")
-            self._groups.clear()
-
     def _group_no(self, group: Group) -> int:
         number = self._groups.get(group)
         if number is None:
@@ -224,8 +209,6 @@ class IndexWriter:
                 self._groups.clear()
             self._groups[group] = number
         return number
-
-    # -- the transaction ---------------------------------------------------------------------------------------------
 
     @contextmanager
     def _portion(self) -> Iterator[None]:
