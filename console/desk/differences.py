@@ -1,17 +1,13 @@
 """What a repair changed in a record, field by field. Pure."""
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any, NamedTuple
-
-import msgspec
 
 from console.desk.json_patch import same
 from console.desk.json_pointer import Pointer
+from console.desk.json_values import read_exact, write_exact
 
 ABSENT = "(absent)"
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 class Change(NamedTuple):
@@ -45,13 +41,13 @@ def _changes(old: dict[str, Any], new: dict[str, Any], at: Pointer) -> Iterator[
 
 
 def _json(value: Any) -> str:
-    return _ENCODER.encode(value).decode()
+    return write_exact(value).decode()
 
 
 def _parsed(value: bytes | None) -> Any:
     try:
-        return _DECODER.decode(value or b"")
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return read_exact(value or b"")
+    except ValueError:
         return None
 
 

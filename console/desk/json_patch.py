@@ -108,7 +108,10 @@ def parse_patch(text: str) -> list[Operation]:
     Raises:
         ValueError: it is none; says which operation.
     """
-    return _DECODER.decode(text)
+    try:
+        return _DECODER.decode(text)
+    except (ArithmeticError, RecursionError) as error:
+        raise ValueError(f"a number or the nesting is out of any range ({type(error).__name__})") from None
 
 
 def apply_patch(document: Any, operations: Sequence[Operation]) -> Any:

@@ -8,6 +8,24 @@ import msgspec
 
 SHOWN = 40
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def read_exact(data: bytes) -> Any:
+    """The JSON value of some bytes; numbers keep their digits.
+
+    Raises:
+        ValueError: they are no JSON, nest too deep, or hold a number beyond any use.
+    """
+    try:
+        return _DECODER.decode(data)
+    except (ArithmeticError, RecursionError) as error:
+        raise ValueError(f"a number or the nesting is out of any range ({type(error).__name__})") from None
+
+
+def write_exact(value: Any) -> bytes:
+    """The compact JSON of a value of `read_exact`."""
+    return _ENCODER.encode(value)
 
 
 def require_json(value: Any) -> None:
@@ -26,5 +44,5 @@ def require_json(value: Any) -> None:
 
 def shown(value: Any) -> str:
     """The beginning of a JSON value, for a message."""
-    text = _ENCODER.encode(value).decode()
+    text = write_exact(value).decode()
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

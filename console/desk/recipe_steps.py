@@ -18,6 +18,8 @@ from console.desk.json_pointer import Pointer
 from console.desk.json_values import require_json, shown
 from console.desk.local_times import Fold, NoInstant
 
+WRITTEN_OUT = 100  # powers of ten up to which a number is written out as a text
+
 
 class StepFailed(Exception):
     """A step does not apply. `reason` is the same for all records of a kind; `found` is what this one has there."""
@@ -235,4 +237,8 @@ def _text_of(value: Any, path: str) -> str:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise StepFailed(f"{path} is neither text nor number", shown(value))
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, Decimal):
+        if abs(value.adjusted()) > WRITTEN_OUT:  # 1e999999999 would be a text of a gigabyte
+            raise StepFailed(f"{path} is a number of too many digits to write out", shown(value))
+        return format(value, "f")
+    return str(value)

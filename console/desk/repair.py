@@ -6,22 +6,19 @@ schema that they were written with, where it is known, and leave as JSON.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
-import msgspec
 from fastavro import schemaless_reader
 
 from console.desk.json_pointer import NotThere
+from console.desk.json_values import read_exact, write_exact
 from console.desk.recipe_steps import AnyStep, Encoding, StepFailed
 from console.desk.recipes import Recipe
 from schemas.instants import rfc3339
 from schemas.topics import MAX_RECORD_BYTES
 from streams.avro_input import HEADER_BYTES, MAGIC, WriterSchema
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _TIME = "event_time"
 
 Schemas = Mapping[int, WriterSchema]
@@ -86,7 +83,7 @@ class _Repair:
         document = read_document(value, self._schemas)
         for self.step, step in enumerate(steps, before + 1):
             document = step.apply(document)
-        return _ENCODER.encode(document)
+        return write_exact(document)
 
 
 def read_document(value: bytes, schemas: Schemas) -> Any:
@@ -98,8 +95,8 @@ def read_document(value: bytes, schemas: Schemas) -> Any:
     if value.startswith(MAGIC):
         return _read_avro(value, schemas)
     try:
-        return _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return read_exact(value)
+    except ValueError as error:
         raise StepFailed("the record is no JSON", str(error)) from None
 
 
