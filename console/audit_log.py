@@ -40,10 +40,11 @@ Guard = Callable[[], Awaitable[None]]
 class AuditLog:
     """An async context manager. `on_entry` is told every entry in order, one's own once they are committed.
 
-    Entering it raises `RecordUnreadable` where there is something else in the log: then nobody knows what was done.
+    Who gives one must know what was done: reading raises `RecordUnreadable` then, where there is something else in the
+    log. Who only appends goes on behind it, for the audit to name.
     """
 
-    def __init__(self, settings: Settings, on_entry: Callable[[AuditEntry], None] = lambda entry: None) -> None:
+    def __init__(self, settings: Settings, on_entry: Callable[[AuditEntry], None] | None = None) -> None:
         self._settings, self._on_entry = settings, on_entry
         self._topic = settings.topics.name(TopicRole.AUDIT_LOG)
         self._producer: AIOKafkaProducer | None = None
@@ -118,7 +119,7 @@ class AuditLog:
         crash_point("audit_log.after_commit")
         if offsets:
             self._check.head, self._next_offset = head, offsets[-1] + 1
-        for entry in chained:
+        for entry in chained if self._on_entry else ():
             self._on_entry(entry)
 
     async def _open(self) -> None:
@@ -137,10 +138,10 @@ class AuditLog:
         """What is committed behind what is known; its transactions are all settled, as this writer has fenced them."""
         async for records in read_topic(self._settings.kafka, self._topic, starts={0: self._next_offset}):
             for record in records:
-                entry = decoded(record, AuditEntry)
+                if self._on_entry is not None:
+                    self._on_entry(decoded(record, AuditEntry))
                 self._check.add(record.value)
                 self._next_offset = record.offset + 1
-                self._on_entry(entry)
 
     async def _close(self) -> None:
         producer, self._producer = self._producer, None

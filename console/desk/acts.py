@@ -4,7 +4,7 @@ A letter is acted on once: replayed, discarded or parked. Only a parked one may 
 record and its repaired version can never both go back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -91,7 +91,7 @@ class Leftovers:
         """One letter, and what had been done to it."""
         self._found.setdefault((act.action, act.who, act.run), Already(act)).add(letter_id)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Already]:
         return iter(self._found.values())
 
     def __len__(self) -> int:

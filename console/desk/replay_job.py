@@ -17,6 +17,7 @@ from time import monotonic
 from console.audit_log import AuditLog
 from console.desk.acts import RUN, ActBook
 from console.desk.portion import Desk, Portion
+from console.desk.repair import Schemas
 from console.desk.replay_limits import FEWEST, failed_share, unrepairable_share
 from console.desk.replay_order import ENDED, ReplayOrder, ReplayProgress, State, Tally
 from console.desk.verdict_follower import VerdictFollower
@@ -161,8 +162,10 @@ class ReplayJob:
             await self._until_judged(None)
 
     async def _desk(self) -> Desk:
-        rules = await asyncio.to_thread(IntakeRules.from_settings, self._settings.intake)
-        return Desk(self._settings, self._order, self._book, self.tally, rules.avro_schemas, self.id, self._actor)
+        schemas: Schemas = {}
+        if self._order.recipe is not None:
+            schemas = (await asyncio.to_thread(IntakeRules.from_settings, self._settings.intake)).avro_schemas
+        return Desk(self._settings, self._order, self._book, self.tally, schemas, self.id, self._actor)
 
     def _most(self) -> int:
         """Records of one transaction: of a second at most, where there is a rate."""
@@ -227,7 +230,8 @@ class ReplayJob:
             if deadline is not None and monotonic() > deadline:
                 named = ", ".join(self.verdicts.partitions)
                 raise _Ended(State.ABORTED, NO_VERDICTS.format(within_s, named, REST))
-            self._refuse()
+            if self._state is not State.FOLLOWING:  # then there is nothing left that could be kept back
+                self._refuse()
             await self._idle(LOOK_S)
 
     def _refuse(self, fewest: int = FEWEST) -> None:

@@ -360,6 +360,10 @@ def test_a_forged_audit_log_is_named(stage: Stage) -> None:
     report = command(stage, "audit")
     assert report.exit_code == 1
     assert "the chain of the audit log: entry 6: its hash is not that of its content" in report.stdout
+    asyncio.run(stage.send(TopicRole.AUDIT_LOG, "", b"garbage"))
+    asyncio.run(write_entries(stage.settings, 1))  # what is only appended is not held up by it
+    assert json.loads(command(stage, "audit", "--json").stdout)["audit_log"]["entries"] == 8
+    assert "is no AuditEntry" in str(command(stage, "dlq", "replay", "--class", "bad_format").exception)
 
 
 async def write_entries(settings: Settings, count: int) -> None:
