@@ -35,10 +35,10 @@ async def show_outcome(request: web.Request) -> web.Response:
         return last, index.acts([last.id]) if last else []
 
     last, done = await desk.ask(read)
-    whole = await desk.whole(last) if last else None
-    if whole is None:
+    if last is None:
         raise NotFound("the topic has forgotten this letter")
-    outcome = await outcome_of(request.app[SETTINGS], whole, [_act(one) for one in done])
+    act = _act(done[-1]) if done else None
+    outcome = await outcome_of(request.app[SETTINGS], last.id, last.attempts, last.error_class, act)
     context = {
         "letter_id": letter_id,
         "outcome": outcome,
