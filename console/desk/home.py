@@ -69,7 +69,8 @@ async def story(settings: Settings, letter: DeadLetter, chain: Sequence[DeadLett
     letters = sorted(chain if chain is not None else await _chain(settings, letter.root), key=lambda one: one.attempts)
     acts = await _acts(settings, {one.id for one in letters})
     last = letters[-1] if letters else letter
-    outcome = await outcome_of(settings, last, acts.get(last.id, ()))
+    done = acts.get(last.id, ())
+    outcome = await outcome_of(settings, last.id, last.attempts, last.error_class.value, done[-1] if done else None)
     return Story(tuple(letters), acts, outcome)
 
 
@@ -92,19 +93,18 @@ async def _acts(settings: Settings, ids: set[str]) -> dict[str, tuple[Act, ...]]
     return acts
 
 
-async def outcome_of(settings: Settings, last: DeadLetter, done: Sequence[Act]) -> Outcome:
-    """Where the chain stands whose last letter this is, and what was done about that one.
+async def outcome_of(settings: Settings, letter_id: str, attempts: int, error_class: str, act: Act | None) -> Outcome:
+    """Where a chain stands whose last letter this is, `act` being the last thing that was done to it.
 
     Raises:
         RecordUnreadable: there is something else among the records of one of our topics.
         KafkaError: the brokers do not answer.
     """
-    if not done:
+    if act is None:
         waits = "it waits for somebody to act"
-        if last.attempts > 1:
-            return Outcome("failed_again", f"failed again as {last.id} ({last.error_class.value}); {waits}")
+        if attempts > 1:
+            return Outcome("failed_again", f"failed again as {letter_id} ({error_class}); {waits}")
         return Outcome("waiting", waits)
-    act = done[-1]
     if act.action != "replay":
         return Outcome(PAST.get(act.action, act.action), f"{PAST.get(act.action, act.action)}: {act.why}")
     if not act.sent_to:  # of a version that did not note it

@@ -77,7 +77,7 @@ async def locate(settings: Settings, place: str) -> Whereabouts:
         if isinstance(row, Nowhere):
             return row
         if row is not None:
-            return _in_batch(settings, manifest, row)
+            return _in_batch(manifest, row)
     return await _in_open_window(settings, frontier, offset)
 
 
@@ -103,11 +103,14 @@ def _row_of(settings: Settings, manifest: Manifest, offset: int) -> dict[str, An
     return next((row for row in rows if row["source_offset"] == offset), None)
 
 
-def _in_batch(settings: Settings, manifest: Manifest, row: dict[str, Any]) -> InBatch:
-    event_ms = round(row["event_time"].timestamp() * 1000)
-    window = site_windows(settings).window_of(row["site_id"], event_ms)
-    identity = (row["site_id"], window, row["event_id"], row["sku"])
-    return InBatch(manifest.batch_id, manifest.kind, manifest.source, *identity)
+def _in_batch(manifest: Manifest, row: dict[str, Any]) -> Whereabouts:
+    start_ms = round(row["window_start"].timestamp() * 1000)
+    window = next((window for window in manifest.windows if window.start == start_ms), None)
+    if window is None:
+        return Nowhere(f"batch {manifest.batch_id} has it, in a window that its manifest does not name")
+    return InBatch(
+        manifest.batch_id, manifest.kind, manifest.source, row["site_id"], window, row["event_id"], row["sku"]
+    )
 
 
 async def _in_open_window(settings: Settings, frontier: Frontier, offset: int) -> Whereabouts:
@@ -119,7 +122,9 @@ async def _in_open_window(settings: Settings, frontier: Frontier, offset: int) -
     async for records in read_topic(settings.kafka, topic, starts=starts, ends=ends):
         for record in records:
             verdict = Intake(frontier.source, rules).judge(record.value, record.timestamp or time_ns() // 1_000_000)
-            if not isinstance(verdict, Fault) and record.offset == offset:
+            if isinstance(verdict, Fault):
+                return Nowhere(f"it seems to have failed again ({verdict.error_class.value}): look once more")
+            if record.offset == offset:
                 event = dict(zip((one.name for one in FIELDS[frontier.source]), verdict, strict=True))
                 window = site_windows(settings).window_of(event["site_id"], event["event_time"])
                 return InOpenWindow(event["site_id"], window)
