@@ -73,12 +73,13 @@ def class_context(told: Mapping[str, Any]) -> dict[str, Any]:
 def pareto_chart(told: Mapping[str, Any]) -> Chart:
     """Cumulative share of the demand over the share of SKUs, both in percent."""
     points = told["pareto"]
+    shares = [0.0, *(round(100 * point["demand_share"], 3) for point in points)]
     return Chart(
         name="pareto",
         title="Pareto curve",
         x_label="share of SKUs, %",
-        x=[round(100 * point["sku_share"], 3) for point in points],
-        series=[Series("share of demand, %", [round(100 * point["demand_share"], 3) for point in points], kind="area")],
+        x=[0.0, *(round(100 * point["sku_share"], 3) for point in points)] if points else [],
+        series=[Series("share of demand, %", shares if points else [], kind="area")],
         notes=[f"by {told['metric'].replace('_', ' ')}, the fastest SKU first"],
     )
 
