@@ -1,4 +1,4 @@
-# One image for every process: `docker build -t velocity .`, then `docker run velocity stream`, `batch`, `topics apply` …
+# One image for every process: `docker build -t velocity .`, then `docker run velocity stream`, `batch`, `serve`, `topics apply` …
 # Everything in it is locked by hash. The embedded Kafka of `velocity demo` is not in it.
 
 FROM python:3.12-slim AS build
@@ -22,7 +22,7 @@ LABEL org.opencontainers.image.title="velocity" \
       org.opencontainers.image.description="WMS event streams to deterministic SKU velocity coefficients" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --uid 10001 --user-group --home-dir /var/lib/velocity --create-home velocity \
-    && install -d -o velocity -g velocity /var/lib/velocity/store /var/lib/velocity/state
+    && install -d -o velocity -g velocity /var/lib/velocity/store /var/lib/velocity/state /var/lib/velocity/access
 COPY --from=build /opt/velocity /opt/velocity
 COPY deploy/healthcheck.py /opt/velocity/healthcheck.py
 
@@ -35,7 +35,7 @@ ENV PATH=/opt/velocity/bin:$PATH \
     VELOCITY_STREAM__HTTP_HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /var/lib/velocity
-EXPOSE 8080 8081
+EXPOSE 8080 8081 8090
 
 # Not ready is not dead: it says why on /readyz, and nothing should restart it for that.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "/opt/velocity/healthcheck.py"]

@@ -1,6 +1,7 @@
 """Whether the worker in this container makes progress: exit 0 when its `/readyz` says so, else 1 and the reason.
 
-A container runs one worker, so one of the two ports answers. Both come from the settings that the worker itself reads.
+A container runs one worker, so one of the ports answers. They come from the settings that the worker itself reads; that
+of the console counts only where it is set, so that no other worker's container looks for one.
 """
 
 import os
@@ -12,10 +13,12 @@ from urllib.request import urlopen
 TIMEOUT_S = 3.0
 
 
-def ports(environment: dict[str, str]) -> tuple[int, int]:
-    """Where a stream worker and a batch worker of this environment listen."""
+def ports(environment: dict[str, str]) -> tuple[int, ...]:
+    """Where a console, a stream worker and a batch worker of this environment listen."""
+    console = environment.get("VELOCITY_SERVE__PORT")
     api = urlsplit(environment.get("VELOCITY_API__URL", "http://127.0.0.1:8080"))
-    return int(environment.get("VELOCITY_STREAM__HTTP_PORT", "8081")), api.port or 80
+    stream = int(environment.get("VELOCITY_STREAM__HTTP_PORT", "8081"))
+    return (*([int(console)] if console else []), stream, api.port or 80)
 
 
 def main() -> int:

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from confluent_kafka import Producer
 from pipeline_world import PipelineWorld, WorkerProcess, until
 
+from console.tokens import create
+from runtime.access import Role
 from runtime.settings import StoreSettings
 from runtime.store import BatchStore, open_store
 from schemas.codecs import encode
@@ -74,6 +76,7 @@ class BatchWorld:
 
     def __init__(self, world: PipelineWorld) -> None:
         self.world = world
+        self.token: str | None = None
         world.extra |= FAST_BATCH
         world.apply_topics()
         self.store: BatchStore = open_store(StoreSettings(url=str(world.directory / "store")))
@@ -86,6 +89,13 @@ class BatchWorld:
             }
         )
         self._producer.init_transactions(30)
+
+    def want_tokens(self) -> str:
+        """Workers that are started from now on want a token; returns that of an operator, which they have too."""
+        file = self.world.directory / "tokens.json"
+        self.token = create(file, "test", Role.OPERATOR)
+        self.world.extra |= {"VELOCITY_SERVE__TOKENS_FILE": str(file), "VELOCITY_SERVE__TOKEN": self.token}
+        return self.token
 
     # -- what stream workers say ---------------------------------------------------------------------------------------
 
@@ -214,7 +224,8 @@ class BatchWorld:
     def start(self, worker_id: str, port: int, **environment: str) -> "BatchWorker":
         """Start a batch worker whose API answers at a port."""
         url = f"http://127.0.0.1:{port}"
-        return BatchWorker(url, self.world.start("batch", worker_id, VELOCITY_API__URL=url, **environment))
+        worker = self.world.start("batch", worker_id, VELOCITY_API__URL=url, **environment)
+        return BatchWorker(url, worker, self.token)
 
     def published(self) -> dict[str, Coefficient | None]:
         """The newest record of each key on the coefficients topic; None is a tombstone."""
@@ -235,11 +246,13 @@ class BatchWorker:
 
     url: str
     worker: WorkerProcess
+    token: str | None = None
 
     def ask(self, path: str, body: Any = None, *, accept: str = "application/json") -> tuple[int, Any]:
         """Status and JSON body (bytes for anything else); status 0 where nobody answers."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Accept": accept})
+        headers = {"Accept": accept, **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
+        request = urllib.request.Request(self.url + path, data, headers)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 content = answer.read()

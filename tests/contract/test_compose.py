@@ -19,6 +19,7 @@ from exported_metrics import families_of
 from pipeline_world import RUN, WorkerProcess, until
 
 import batcher.metrics
+import runtime.health
 import streams.metrics
 from console.configuration import load_settings, unknown_variables
 from sandbox.kafka import EmbeddedKafka
@@ -71,7 +72,7 @@ def test_everything_a_service_refers_to_is_there() -> None:
 
 
 def test_nothing_is_open_to_the_network() -> None:
-    """Neither Kafka nor the API asks who calls, so every port is published on the loopback alone, each once."""
+    """Kafka does not ask who calls, and tokens travel in the clear, so every port is published on the loopback alone, each once."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert len({port.split(":")[1] for port in ports}) == len(ports)
@@ -88,11 +89,12 @@ def test_our_containers_can_do_nothing_but_their_work() -> None:
 
 def test_a_worker_gets_time_to_end_and_stays_ended() -> None:
     """More than the 10 s that a checkpoint may take; exit 0, as after `drain --stop`, is not undone."""
-    assert set(WORKERS) == {"stream", "batch"}
+    assert set(WORKERS) == {"stream", "batch", "console"}
     for name in WORKERS:
         assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > 10
         assert OURS[name]["restart"] == "on-failure"
-        assert OURS[name]["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
+        needed = ["topics"] if name == "stream" else ["topics", "tokens"]
+        assert all(OURS[name]["depends_on"][one] == {"condition": "service_completed_successfully"} for one in needed)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -186,7 +188,7 @@ def test_the_health_check_of_kafka_can_tell(broker: EmbeddedKafka) -> None:
 # -- Prometheus and Grafana --------------------------------------------------------------------------------------------
 
 
-def test_prometheus_scrapes_both_workers_where_they_listen() -> None:
+def test_prometheus_scrapes_all_workers_where_they_listen() -> None:
     """Its targets are the workers' services with the ports that their settings say."""
     config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8"))
     targets = {
@@ -235,7 +237,12 @@ class Machine:
         self.started: list[WorkerProcess] = []
         self._directory = directory
         self._ports = {container_port(OURS[name]): free_port() for name in WORKERS}
-        self._here = {"kafka:9092": bootstrap, IMAGE_HOME: str(directory), "0.0.0.0": "127.0.0.1"}
+        self._here = {
+            "kafka:9092": bootstrap,
+            "//batch:": "//127.0.0.1:",
+            IMAGE_HOME: str(directory),
+            "0.0.0.0": "127.0.0.1",
+        }
         self._own = {
             "VELOCITY_TOPICS__PREFIX": prefix,
             "VELOCITY_KAFKA__STREAM_GROUP": f"{prefix}stream",
@@ -255,9 +262,18 @@ class Machine:
             value = re.sub(rf"(^|:){theirs}$", rf"\g<1>{ours}", value)
         return value
 
+    def _command(self, name: str) -> list[str]:
+        return [*RUN, *(word.replace(IMAGE_HOME, str(self._directory)) for word in OURS[name]["command"])]
+
+    def prepare(self) -> None:
+        """What workers wait for has been done."""
+        for name in ("topics", "tokens"):
+            done = self.run(name)
+            assert done.returncode == 0, done.stderr
+
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
         """A service that ends by itself."""
-        command, environment = [*RUN, *OURS[name]["command"]], self.environment(name)
+        command, environment = self._command(name), self.environment(name)
         return subprocess.run(
             command, env=environment, cwd=self._directory, capture_output=True, text=True, timeout=60, check=False
         )
@@ -266,7 +282,7 @@ class Machine:
         """A service that goes on."""
         log = self._directory / f"{name}.log"
         with log.open("wb") as out:
-            command, environment = [*RUN, *OURS[name]["command"]], {**self.environment(name), **changed}
+            command, environment = self._command(name), {**self.environment(name), **changed}
             process = subprocess.Popen(command, env=environment, cwd=self._directory, stdout=out, stderr=out)
         self.started.append(WorkerProcess(process, log))
         return self.started[-1]
@@ -286,8 +302,8 @@ def test_the_health_check_is_the_images() -> None:
     """The image runs the script that is run here, and no service of ours replaces it."""
     assert re.search(r'HEALTHCHECK .*CMD \["python", "/opt/velocity/healthcheck.py"\]', DOCKERFILE)
     assert "COPY deploy/healthcheck.py /opt/velocity/healthcheck.py" in DOCKERFILE
-    assert [name for name in OURS if "healthcheck" in OURS[name]] == ["topics"]
-    assert OURS["topics"]["healthcheck"] == {"disable": True}
+    assert [name for name in OURS if "healthcheck" in OURS[name]] == ["topics", "tokens"]
+    assert OURS["topics"]["healthcheck"] == OURS["tokens"]["healthcheck"] == {"disable": True}
 
 
 def test_the_topics_service_applies_the_topics_and_can_be_repeated(machine: Machine) -> None:
@@ -300,14 +316,17 @@ def test_the_topics_service_applies_the_topics_and_can_be_repeated(machine: Mach
 
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_becomes_healthy_is_scraped_and_ends_on_sigterm(machine: Machine, name: str) -> None:
-    """Unhealthy before its start, healthy soon after it, exporting its metrics, and gone within 10 s with exit 0."""
+    """Unhealthy before its start, healthy soon after it, exporting its metrics, and gone within 10 s with exit 0. The
+    console is healthy once the batch worker that it asks answers."""
     assert machine.check(name) == (False, "no worker listens here")
-    assert machine.run("topics").returncode == 0
+    machine.prepare()
     worker = machine.start(name)
+    if name == "console":
+        machine.start("batch")
     assert until(lambda: not worker.running or machine.check(name)[0], 40), worker.text
     assert worker.running, worker.text
     exported = machine.get(name, "/metrics")
-    module = {"stream": streams.metrics, "batch": batcher.metrics}[name]
+    module = {"stream": streams.metrics, "batch": batcher.metrics, "console": runtime.health}[name]
     assert [family.name for family in families_of(module) if f"# HELP {family.name}" not in exported] == []
     before = time.monotonic()
     assert worker.terminate(within_s=10) == 0, worker.text
@@ -317,6 +336,7 @@ def test_a_worker_becomes_healthy_is_scraped_and_ends_on_sigterm(machine: Machin
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_without_kafka_is_unhealthy_and_says_why(machine: Machine, name: str) -> None:
     """It waits for Kafka instead of dying, and the health check repeats its reason; SIGTERM still ends it."""
+    machine.prepare()
     worker = machine.start(name, VELOCITY_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
     verdict, said = until(lambda: (found := machine.check(name))[1].startswith("{") and found, 30) or (True, "")
     assert not verdict, worker.text

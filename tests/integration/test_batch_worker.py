@@ -79,11 +79,11 @@ def both(worker: BatchWorker) -> list[str | None]:
     return [worker.as_of(LEFT), worker.as_of(RIGHT)]
 
 
-def processed(url: str, site_id: str, skus: list[str]) -> list[dict[str, Any]]:
+def processed(url: str, site_id: str, skus: list[str], token: str | None = None) -> list[dict[str, Any]]:
     """Rows of a batch processor that knows this worker."""
 
     async def ask() -> list[dict[str, Any]]:
-        async with VelocityBatchProcessor(url, site_id=site_id) as processor:
+        async with VelocityBatchProcessor(url, site_id=site_id, token=token) as processor:
             return await processor.process_full_dataset(skus)
 
     return asyncio.run(ask())
@@ -325,7 +325,9 @@ def limit(world: BatchWorld, largest_bytes: str) -> None:
 
 def test_two_workers_share_the_sites_and_one_takes_over(world: BatchWorld, port: Callable[[], int]) -> None:
     """A worker that does not own a site names the owner; when that is killed, the other rebuilds the site and goes on,
-    and nothing is published twice."""
+    and nothing is published twice. All of it with tokens: whoever has none gets no answer, and workers ask each other
+    with theirs."""
+    token = world.want_tokens()
     for site in (LEFT, RIGHT):
         world.checkpoint(Source.ORDERS, NOON + HOUR, orders(60, site))
     world.pass_all(NOON + HOUR)
@@ -341,8 +343,9 @@ def test_two_workers_share_the_sites_and_one_takes_over(world: BatchWorld, port:
     assert until(lambda: left.as_of(LEFT) and right.as_of(RIGHT)), left.worker.text
     status, body = left.compute("SKU-1", site_id=RIGHT)
     assert (status, body["error"], body["owner"]) == (421, "wrong_owner", right.url)
+    assert BatchWorker(left.url, left.worker).ask("/api/v1/sites")[0] == 401
     assert left.compute("SKU-1")[0] == 400, "there are two sites, and each worker knows of the other's"
-    assert processed(left.url, RIGHT, ["SKU-1", "none"]) == [
+    assert processed(left.url, RIGHT, ["SKU-1", "none"], token) == [
         *right.compute("SKU-1", "none", site_id=RIGHT)[1]["results"]
     ]
     assert until(lambda: world.publications() == 20), (

@@ -30,7 +30,7 @@ from console.drain_steps import unfinished
 from console.errors import CommandFailed, UsageError
 from runtime.connections import admin_client, partition_of
 from runtime.health import serve_http
-from runtime.refusals import TopicRefused
+from runtime.refusals import AccessRefused, TopicRefused
 from runtime.settings import Settings
 from runtime.topics import check_topics, read_topics
 from sandbox.kafka import EmbeddedKafka
@@ -555,7 +555,15 @@ async def test_a_request_whose_answer_was_cut_off_is_not_sent_twice(town: Town) 
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, UsageError), (404, NotFound), (409, Incomplete), (500, CommandFailed)]
+    ("status", "kind"),
+    [
+        (400, UsageError),
+        (401, AccessRefused),
+        (403, AccessRefused),
+        (404, NotFound),
+        (409, Incomplete),
+        (500, CommandFailed),
+    ],
 )
 async def test_refusals_of_the_api_become_ours(town: Town, status: int, kind: type[Exception]) -> None:
     """With their message; an incomplete instant is a guard that says no, exit 3."""

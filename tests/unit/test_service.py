@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from batcher.following import Position
 from batcher.holds import Holds
 from batcher.manifests import Progress
 from batcher.objections import Ambiguous, Incomplete, NotFound, NotReady
-from batcher.owners import CLIENT_PREFIX, Member
+from batcher.owners import CLIENT_PREFIX, Member, sites_of
 from batcher.ownership import Ownership
 from batcher.partition import OwnedPartition
 from batcher.replies import ARROW_STREAM, table_reply
@@ -61,7 +62,7 @@ class Town:
             reference=SimpleNamespace(topic="r", position=self.reference),
         )
         recalculation: Any = SimpleNamespace(settle=self._nothing, calculate=self._calculate)
-        owners: Any = SimpleNamespace(members=self._members)
+        owners: Any = SimpleNamespace(members=self._members, sites_of=partial(sites_of, headers={}))
         self.service = Service(bench, self.agenda, parts, recalculation, owners, HERE)
 
     def own(self, number: int, *, ready: bool) -> None:
