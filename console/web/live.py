@@ -33,16 +33,24 @@ class _Listener:
 
     def __init__(self, parts: Parts) -> None:
         self._pending = dict(parts)
+        self._ended = False
         self._news = asyncio.Event()
-        self._news.set()
+        if parts:
+            self._news.set()
 
     def hear(self, parts: Parts) -> None:
         self._pending.update(parts)
         self._news.set()
 
-    async def next(self) -> Parts:
-        """What has changed, once something has."""
+    def end(self) -> None:
+        self._ended = True
+        self._news.set()
+
+    async def next(self) -> Parts | None:
+        """What has changed, once something has; None when it is time to end."""
         await self._news.wait()
+        if self._ended:
+            return None
         self._news.clear()
         pending, self._pending = self._pending, {}
         return pending
@@ -94,7 +102,7 @@ class LiveFeeds:
 
     def __init__(self) -> None:
         self._feeds: dict[str, _Feed] = {}
-        self._streams: set[asyncio.Task[object]] = set()
+        self._listeners: set[_Listener] = set()
         self._boot = secrets.token_hex(4)  # so that ids of two lives of the server differ
         self._sent = 0
 
@@ -104,21 +112,18 @@ class LiveFeeds:
         Raises:
             TooManyListeners: there are as many as can be.
         """
-        if len(self._streams) >= MOST_LISTENERS:
+        if len(self._listeners) >= MOST_LISTENERS:
             raise TooManyListeners(text=f"{MOST_LISTENERS} pages are being kept up to date already; close some")
         return self._feeds.setdefault(address, _Feed(produce, every_s))
 
     async def stream(self, request: web.Request, address: str, feed: _Feed) -> web.StreamResponse:
         """Send a feed until the page is closed or the server stops."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a stream is a task")
-        self._streams.add(task)
         listener = feed.open()
+        self._listeners.add(listener)
         try:
             return await self._send(request, listener)
         finally:
-            self._streams.discard(task)
+            self._listeners.discard(listener)
             await feed.close(listener)
             if not feed.listeners:
                 self._feeds.pop(address, None)
@@ -127,8 +132,8 @@ class LiveFeeds:
         async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
             await response.send("", event="hello", id=self._next_id(), retry=RETRY_MS)
             with contextlib.suppress(ConnectionError, TimeoutError):
-                while response.is_connected():
-                    for name, html in (await listener.next()).items():
+                while response.is_connected() and (parts := await listener.next()) is not None:
+                    for name, html in parts.items():
                         await response.send(html, event=name, id=self._next_id())
         return response
 
@@ -138,8 +143,8 @@ class LiveFeeds:
 
     async def stop(self, _: web.Application) -> None:
         """End every stream: pages come back by themselves."""
-        for task in list(self._streams):
-            task.cancel()
+        for listener in self._listeners:
+            listener.end()
 
 
 LIVE = web.AppKey("LIVE", LiveFeeds)

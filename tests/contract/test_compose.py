@@ -72,7 +72,7 @@ def test_everything_a_service_refers_to_is_there() -> None:
 
 
 def test_nothing_is_open_to_the_network() -> None:
-    """Kafka does not ask who calls, and tokens travel in the clear, so every port is published on the loopback alone, each once."""
+    """Kafka asks nobody, and tokens travel in the clear: every port is published on the loopback alone, each once."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert len({port.split(":")[1] for port in ports}) == len(ports)
