@@ -91,4 +91,4 @@ def test_what_a_drawing_is_named_stays_text() -> None:
     macro = environment.get_template("macros/drawings.html").module.drawing  # type: ignore[attr-defined]
     text = str(macro(bars(hostile, [(hostile, 1.0, hostile)])))
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 5
+    assert text.count("&lt;script&gt;") == 6
