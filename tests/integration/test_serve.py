@@ -29,10 +29,12 @@ def test_the_console_says_what_it_cannot_reach_and_its_pages_answer(world: Pipel
     nobody = f"http://127.0.0.1:{free_port()}"
     where = {"VELOCITY_SERVE__PORT": str(port), "VELOCITY_API__URL": nobody}
     console = world.start("serve", "console", **where)
-    reasons = until(lambda: json.loads(ask(f"{url}/readyz")[1] or "{}").get("reasons"), 30)
-    reasons = until(lambda: (found := json.loads(ask(f"{url}/readyz")[1])["reasons"]).keys() == {"batch-api"} and found)
-    assert reasons, console.text
-    assert nobody in reasons["batch-api"]
+
+    def reasons() -> dict[str, str]:
+        return json.loads(ask(f"{url}/readyz")[1] or '{"reasons": {}}')["reasons"]
+
+    assert until(lambda: reasons().keys() == {"batch-api"}, 30), console.text
+    assert nobody in reasons()["batch-api"]
     assert ask(f"{url}/livez")[0] == 200
     assert "velocity_worker_ready 0.0" in ask(f"{url}/metrics")[1]
     status, page = ask(url)
