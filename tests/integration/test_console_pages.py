@@ -79,7 +79,9 @@ def test_velocity_shows_classes_and_leads_to_each_sku(pages: PagesWorld) -> None
     page = pages.text("/velocity/A/S7")
     for said in ("Order lines: weight", "Rank", "Since the run of", "Demand by day", "S7 at A"):
         assert said in page
-    assert pages.get("/velocity/A/NOSUCH")[0] == 404
+    status, body = pages.get("/velocity/A/NO%2FSUCH")
+    assert status == 404
+    assert "NO/SUCH has no fact at A" in plain(body)
     assert pages.get("/velocity", site="nowhere")[0] == 404
 
 
