@@ -11,7 +11,7 @@ import msgspec
 
 from console.audit_run import AuditReport
 from console.client import BatchApi, NotFound, Question
-from console.desk.letters import LetterFilter, LetterStats, letter_stats
+from console.desk.letters import LetterFilter, letter_stats
 from console.errors import CommandFailed, UsageError
 from console.frontier_board import read_frontiers
 from console.insight.kafka_failures import kafka_failures
@@ -37,6 +37,15 @@ class SiteResults:
 
 
 @dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters that the topic holds, and how many of them wait for somebody."""
+
+    total: int
+    waiting: int
+    by_class: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What made the data: versions and hashes of the settings that decide on them, as the workers stamped them."""
 
@@ -51,7 +60,7 @@ class ReportContent:
     """Everything that is shown."""
 
     audit: AuditReport
-    letters: LetterStats
+    letters: Letters
     sites: Sequence[SiteResults]
     identity: Identity
     horizon: str
@@ -69,7 +78,7 @@ async def gather_report(
     """
     chosen = horizon or settings.velocity.horizons[0]
     with kafka_failures(settings):
-        frontiers, letters = await asyncio.gather(read_frontiers(settings), letter_stats(settings, LetterFilter()))
+        frontiers, letters = await asyncio.gather(read_frontiers(settings), _letters(settings))
     async with BatchApi(settings) as api:
         rows = sorted(await api.rows(Question("/api/v1/sites"), None), key=lambda row: row["site_id"])
         if site is not None and site not in {row["site_id"] for row in rows}:
@@ -77,6 +86,11 @@ async def gather_report(
         wanted = [row for row in rows if site in (None, row["site_id"])]
         sites = [await _site(api, row, chosen, as_of) for row in wanted]
     return ReportContent(audit, letters, sites, identity_of(settings, frontiers), chosen, as_of)
+
+
+async def _letters(settings: Settings) -> Letters:
+    found = await letter_stats(settings, LetterFilter())
+    return Letters(found.total, found.waiting, found.by_class)
 
 
 async def _site(api: BatchApi, row: Row, horizon: str, as_of: str | None) -> SiteResults:

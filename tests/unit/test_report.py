@@ -1,15 +1,13 @@
 """A report as a file: what it says adds up, what it is named stays text, and nothing in it depends on the moment."""
 
 import re
-from collections import Counter
 from typing import Any
 
 import pytest
 
 from console.audit import Findings, Problem, Totals
 from console.audit_run import AuditReport
-from console.desk.letters import LetterStats
-from console.insight.report import Identity, ReportContent, SiteResults, identity_of
+from console.insight.report import Identity, Letters, ReportContent, SiteResults, identity_of
 from console.insight.report_page import render_report
 from runtime.settings import Settings
 
@@ -20,7 +18,7 @@ def content(name: str = "S1", problems: tuple[str, ...] = (), told: dict[str, An
     """A report of one site; `name` stands wherever somebody else decides on a text."""
     totals = Totals(delivered=100, in_batches=90, in_corrections=5, dead_lettered=3, open=2)
     findings = Findings([Problem(name, what) for what in problems], [f"a note on {name}"])
-    letters = LetterStats(total=3, by_class=Counter({"missing_field": 2, "not_json": 1}), waiting=3)
+    letters = Letters(total=3, waiting=3, by_class={"missing_field": 2, "not_json": 1})
     cells = [
         {"source": source, "state": "complete", "records": 90, "batches": 1, "corrections": 0, "open_records": 0}
         for source in ("orders", "returns", "cycle-counts")
