@@ -15,10 +15,14 @@ def serve(
     """Run the web console: what flows, what came of it, what was refused, and who did what.
 
     It asks Kafka and the batch workers' API (VELOCITY_API__URL), and says on its pages which of them does not answer.
+    On the loopback it is open, unless serve.tokens_file names a file of tokens; anywhere else it exits 3 without one.
+    docs/console.md has more, also on proxies with TLS.
 
     \b
-    Example:
-      velocity serve --port 8090
+    Examples:
+      velocity serve
+      velocity token create --name me --role operator --file tokens.json
+      VELOCITY_SERVE__TOKENS_FILE=tokens.json velocity serve --host 0.0.0.0
     """
     from console.web.serving import run_console
 

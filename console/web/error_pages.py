@@ -7,6 +7,7 @@ from aiohttp import web
 
 from console.client import NotFound
 from console.errors import CommandFailed, UsageError
+from console.web.masking import masked
 from console.web.rendering import NO_STORE, render
 from runtime.refusals import Refusal
 
@@ -58,7 +59,8 @@ def status_of(error: CommandFailed | Refusal) -> int:
 
 
 def error_page(request: web.Request, status: int, message: str) -> web.Response:
-    """A page that says what went wrong; JSON where that is asked for."""
+    """A page that says what went wrong, without secrets; JSON where that is asked for."""
+    message = masked(message)
     if "application/json" in request.headers.get("Accept", ""):
         return web.json_response({"status": status, "message": message}, status=status, headers=NO_STORE)
     title = _TITLES.get(status, "Failed")

@@ -29,7 +29,7 @@ def guarding_pages(reception: Reception, longest_body: int) -> Middleware:
         if request.path in OPEN_PATHS or request.path.startswith(PREFIX):
             return await handler(request)
         if _comes_from_elsewhere(request) and not reception.brings_cookie(request):
-            return render(request, "again.html", {"address": request.path_qs})
+            return render(request, "again.html")
         reception.receive(request)
         await _require_own_form(reception, request)
         _require_caller(request)

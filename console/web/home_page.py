@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from console.web.keys import HEALTH, SETTINGS
+from console.web.masking import masked
 from console.web.rendering import render
 
 
@@ -17,7 +18,7 @@ async def show_home(request: web.Request) -> web.Response:
     reached = {"Kafka": settings.kafka.bootstrap_servers, "Batch API": settings.api.url}
     troubles = request.app[HEALTH].not_ready
     rows = [
-        {"what": what, "where": where, "trouble": troubles.get(what.lower().replace(" ", "-"))}
+        {"what": what, "where": masked(where), "trouble": troubles.get(what.lower().replace(" ", "-"))}
         for what, where in reached.items()
     ]
     return render(request, "home.html", {"reached": rows})

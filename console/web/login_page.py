@@ -4,6 +4,7 @@ import math
 import time
 from urllib.parse import urlsplit
 
+import structlog
 from aiohttp import web
 
 from console.web.callers import CALLER, caller_of
@@ -12,6 +13,8 @@ from console.web.reception import RECEPTION
 from console.web.rendering import render
 from runtime.access import find
 from runtime.door import now_ms
+
+log = structlog.get_logger(__name__)
 
 HOME = "/"
 
@@ -49,11 +52,13 @@ async def log_in(request: web.Request) -> web.Response:
     token = find(tokens.tokens(), str(form.get("token", "")).strip(), now_ms()) if tokens else None
     if token is None and tokens is not None:
         reception.pace.failed(remote, time.monotonic())
+        log.warning("login refused", remote=remote)
         trouble = "That is not a valid token. It may have expired, or been revoked."
         return render(request, "login.html", {"target": target, "trouble": trouble}, status=401)
     reception.pace.succeeded(remote)
     reception.end(request)
     reception.begin(request, token)
+    log.info("login", name=token.name if token else "", remote=remote)
     raise web.HTTPSeeOther(target)
 
 

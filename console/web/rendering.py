@@ -11,6 +11,7 @@ from aiohttp import web
 from console.screen import cell_text
 from console.web.callers import CALLER, FORM_TOKEN, SESSION
 from console.web.csv_export import csv_text
+from console.web.masking import masked
 from console.web.navigation import Place, places_of
 from console.web.static_files import STATIC
 from console.web.tables import Table
@@ -29,7 +30,7 @@ def add_rendering(app: web.Application) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": cell, "instant": instant}
+    environment.filters |= {"cell": cell, "instant": instant, "masked": masked}
     environment.globals["static"] = app[STATIC].url
     app.on_startup.append(_find_places)
 

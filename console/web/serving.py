@@ -8,6 +8,7 @@ import aiohttp
 import structlog
 
 from console.web.app import build_app
+from console.web.masking import masked
 from runtime.connections import probe
 from runtime.health import Health, serve_http
 from runtime.refusals import SettingsRefused
@@ -64,7 +65,7 @@ async def _note(health: Health, key: str, what: str, ask: Callable[[], Awaitable
     try:
         await ask()
     except Exception as error:  # whatever it is, the pages that need it say so, and the others work
-        health.raise_reason(key, f"{what} does not answer ({type(error).__name__})")
+        health.raise_reason(key, masked(f"{what} does not answer ({type(error).__name__})"))
     else:
         health.clear(key)
 

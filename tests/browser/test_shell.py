@@ -81,6 +81,12 @@ async def test_a_table_is_sorted_filtered_and_shared_by_its_address(visit: Visit
         lines = Path(await (await coming.value).path()).read_text("utf-8").splitlines()
         assert (lines[0], len(lines)) == ("text,code,amount", 12)
         assert visit.problems == []
+        await console.stop()
+        await page.get_by_role("link", name="Code").click()
+        await expect(page.get_by_role("alert").first).to_contain_text("The console does not answer")
+        await console.start()
+        await page.get_by_role("link", name="Code").click()
+        await expect(page.locator("[data-trouble]")).to_be_hidden()
 
 
 async def test_a_live_part_survives_a_restart_of_the_server(visit: Visit, console: ConsoleWorld) -> None:
@@ -102,7 +108,7 @@ async def test_a_live_part_survives_a_restart_of_the_server(visit: Visit, consol
 
 async def test_people_log_in_and_out(visit: Visit, tmp_path: Path) -> None:
     """Whoever knows no token sees the login page alone; a token leads on to the page that was asked for; after the
-    logout, and after the token was revoked, it is asked for again."""
+    logout it is asked for again, and when the token is revoked, also by a page that is open and live."""
     world = ConsoleWorld(tmp_path)
     token = world.token("alice", Role.VIEWER)
     async with running(world) as console:
@@ -121,11 +127,12 @@ async def test_people_log_in_and_out(visit: Visit, tmp_path: Path) -> None:
         await visit.log_in(console.url, token)
         await expect(page.get_by_text("alice")).to_be_visible()
         world.token("bob")
-        await visit.page.goto(console.url)
-        await expect(page.get_by_text("alice")).to_be_visible()
-        console.revoke("alice")
         await page.goto(f"{console.url}/sample")
+        await expect(page.locator("[data-live-status]")).to_have_text("live")
+        console.revoke("alice")
+        console.count = 1
         await expect(page.get_by_label("Token")).to_be_visible()
+        await expect(page.locator("[data-live-part]")).to_have_count(0)
         assert visit.problems == []
 
 

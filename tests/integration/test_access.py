@@ -272,7 +272,7 @@ async def test_a_link_of_another_site_keeps_a_session(tmp_path: Path) -> None:
             text = await answer.text()
             assert "Set-Cookie" not in answer.headers
             assert 'http-equiv="refresh" content="0"' in text
-            assert 'href="/sample?q=%3Cb%3E"' in text
+            assert 'href=""' in text, "the same address, whatever it is"
             assert "Samples" not in text
 
 

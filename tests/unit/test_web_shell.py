@@ -16,7 +16,9 @@ from console.client import Incomplete, NotFound
 from console.errors import CommandFailed, UsageError
 from console.web.error_pages import status_of
 from console.web.live import LiveFeeds
+from console.web.masking import masked
 from console.web.static_files import load_static_files
+from runtime.access import new_secret
 from runtime.refusals import AccessRefused
 
 WEB = Path(console.web.__file__).parent
@@ -108,6 +110,28 @@ async def test_streams_end_at_once_when_the_server_stops(tmp_path: Path) -> None
                     await answer.content.read()
     assert len(set(ids)) == 2
     assert all(re.fullmatch(r"id: [0-9a-f]{8}-1\r\n", line) for line in ids)
+
+
+def test_secrets_in_what_is_shown_are_masked() -> None:
+    """Whatever an error of another system repeats; and nothing else."""
+    token = new_secret()
+    shown = masked(
+        f"http://bob:pa55@kafka:1/x?token=abc&y=1 Authorization: Bearer abc.def, {token} password=x;ssl postgres://u:p@h"
+    )
+    assert shown == (
+        "http://***@kafka:1/x?token=***&y=1 Authorization: Bearer *** *** password=***;ssl postgres://***@h"
+    )
+    for plain in ("mail a@b.example", "http://kafka:1/a@b", "velocity_worker_ready 0", "the token of bob"):
+        assert masked(plain) == plain
+
+
+async def test_the_pages_mask_what_settings_and_errors_say(tmp_path: Path) -> None:
+    """An address with a password on the start page."""
+    world = ConsoleWorld(tmp_path, changes={"api": {"url": "http://bob:pa55@127.0.0.1:1"}})
+    async with running(world), aiohttp.ClientSession(world.url) as client, client.get("/") as answer:
+        page = await answer.text()
+        assert "http://***@127.0.0.1:1" in page
+        assert "pa55" not in page
 
 
 def test_what_others_say_no_with_has_a_status() -> None:
