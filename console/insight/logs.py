@@ -18,11 +18,21 @@ MOST_ENTRIES = 10_000  # of the audit log, the newest
 
 
 @dataclass(frozen=True, slots=True)
+class ChainVerdict:
+    """Whether the log's chain of hashes is whole, in words too."""
+
+    whole: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trail:
-    """The newest entries of the audit log, the newest first, and how many there are in all."""
+    """The newest entries of the audit log, the newest first, and how many there are in all; `chain` is None where
+    entries are not chained."""
 
     entries: tuple[AuditEntry, ...]
     total: int
+    chain: ChainVerdict | None = None
 
 
 class TopicLogs:

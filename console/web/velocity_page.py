@@ -1,6 +1,7 @@
 """`/velocity`: how SKUs fall into classes and what moved; every SKU by page; and one SKU taken apart."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -73,12 +74,13 @@ def class_context(told: Mapping[str, Any]) -> dict[str, Any]:
 def pareto_chart(told: Mapping[str, Any]) -> Chart:
     """Cumulative share of the demand over the share of SKUs, both in percent."""
     points = told["pareto"]
+    shares = [0.0, *(round(100 * point["demand_share"], 3) for point in points)]
     return Chart(
         name="pareto",
         title="Pareto curve",
         x_label="share of SKUs, %",
-        x=[round(100 * point["sku_share"], 3) for point in points],
-        series=[Series("share of demand, %", [round(100 * point["demand_share"], 3) for point in points], kind="area")],
+        x=[0.0, *(round(100 * point["sku_share"], 3) for point in points)] if points else [],
+        series=[Series("share of demand, %", shares if points else [], kind="area")],
         notes=[f"by {told['metric'].replace('_', ' ')}, the fastest SKU first"],
     )
 
@@ -141,12 +143,12 @@ async def show_sku(request: web.Request) -> web.Response:
 
 
 def days_chart(days: list[dict[str, Any]]) -> Chart:
-    """Units and order lines by day, named by the day's beginning."""
+    """Units and order lines by day, named by the UTC date on which the day begins."""
     return Chart(
         name="days",
         title="Demand by day",
-        x_label="day from (UTC)",
-        x=[day["start"][:16].replace("T", " ") for day in days],
+        x_label="day",
+        x=[f"{datetime.fromisoformat(day['start']):%d %b}" for day in days],
         series=[
             Series("units ordered", [float(day["ordered"]) for day in days], kind="bars"),
             Series("units returned", [float(day["returned"]) for day in days], kind="bars", tone=5),
