@@ -24,9 +24,8 @@ from console import screen
 from console.audit_run import AuditReport, audit
 from console.client import BatchApi, Question
 from console.configuration import PREFIX, load_settings
-from console.desk.following import follow
-from console.desk.index import DeskIndex
 from console.desk.indexed import LetterCounts
+from console.desk.looking import letter_counts
 from console.drain import DrainOptions, drain
 from console.errors import CommandFailed
 from console.lines import KeyField
@@ -164,8 +163,7 @@ def run(settings: Settings, workers: Workers, feed: Mapping[Source, Path], as_of
         table = asyncio.run(while_running(workers, _calculate(settings, as_of_ms)))
     with step("audit every file and every offset"):
         report = audit(settings, deep=True)
-    with DeskIndex.open(asyncio.run(follow(settings))) as index:
-        letters = index.stats()
+    letters = asyncio.run(letter_counts(settings))
     return Outcome(table, letters, report)
 
 

@@ -39,7 +39,7 @@ def letter_in(row: tuple, origins: Origins) -> IndexedLetter:
 
 def act_in(row: tuple, origins: Origins) -> Act:
     """Of a row of `acts`."""
-    place, origin, root, at, seq, who, action, why, recipe, recipe_sha256, sent_to, failed_again = row
+    place, origin, root, at, seq, who, action, why, run, recipe, recipe_sha256, sent_to, failed_again = row
     letter_id = origins.text(origin)
     return Act(
         letter=letter_id,
@@ -48,6 +48,7 @@ def act_in(row: tuple, origins: Origins) -> Act:
         who=who,
         action=action,
         why=why,
+        run=run,
         recipe=recipe,
         recipe_sha256=recipe_sha256,
         sent_to=sent_to,

@@ -35,7 +35,7 @@ CREATE INDEX letters_by_group ON letters (group_no, timestamp);
 CREATE TABLE strangers (place INTEGER PRIMARY KEY);
 CREATE TABLE acts (
     place INTEGER PRIMARY KEY, origin INTEGER NOT NULL, root INTEGER, at INTEGER NOT NULL, seq INTEGER NOT NULL,
-    who TEXT NOT NULL, action TEXT NOT NULL, why TEXT NOT NULL, recipe TEXT, recipe_sha256 TEXT,
+    who TEXT NOT NULL, action TEXT NOT NULL, why TEXT NOT NULL, run TEXT, recipe TEXT, recipe_sha256 TEXT,
     sent_to TEXT, sent_origin INTEGER, -- the id that the record has if it is refused once more
     failed_again INTEGER NOT NULL DEFAULT 0 -- it was, and that letter has expired
 );
@@ -80,8 +80,8 @@ INSERT INTO letters VALUES {rows};
 INSERT INTO strangers VALUES (?);
 
 -- name: add_acts
-INSERT INTO acts (place, origin, root, at, seq, who, action, why, recipe, recipe_sha256, sent_to, sent_origin)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO acts (place, origin, root, at, seq, who, action, why, run, recipe, recipe_sha256, sent_to, sent_origin)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: last_actions
 -- What was last done about each of some letters.
@@ -190,7 +190,7 @@ WHERE l.size > {kept} AND {where};
 
 -- name: acts
 -- With whether the record that was sent is a dead letter itself.
-SELECT a.place, a.origin, a.root, at, seq, who, action, why, recipe, recipe_sha256, sent_to,
+SELECT a.place, a.origin, a.root, at, seq, who, action, why, run, recipe, recipe_sha256, sent_to,
     failed_again OR (sent_origin IS NOT NULL AND EXISTS (SELECT 1 FROM letters WHERE origin = a.sent_origin))
 FROM acts a WHERE {where} ORDER BY place;
 

@@ -92,8 +92,8 @@ class IndexedLetter:
 class Act:
     """An entry of the audit log about a letter.
 
-    `failed_again_as` is the id of the letter that the replayed record became, where it was refused once more.
-    `offset` is that of the entry in the audit log.
+    `run` is the command that it was part of, the same for all letters of a replay. `failed_again_as` is the id of the
+    letter that the replayed record became, where it was refused once more. `offset` is the entry's in the audit log.
     """
 
     letter: str
@@ -102,6 +102,7 @@ class Act:
     who: str
     action: str
     why: str
+    run: str | None
     recipe: str | None
     recipe_sha256: str | None
     sent_to: str | None
@@ -158,6 +159,11 @@ class LetterCounts:
     def total(self) -> int:
         """All states together."""
         return sum(self.by_state.values())
+
+    @property
+    def waiting(self) -> int:
+        """Those that nothing was done about."""
+        return self.by_state[State.WAITING]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from console.desk.grouping import Group
-from console.desk.index_counters import count
+from console.desk.index_counters import count, expire
 from console.desk.index_file import ask, make_anew, writing
 from console.desk.index_filter import plain
 from console.desk.indexed import HOUR_MS, STATES, State
@@ -31,6 +31,7 @@ from schemas.records import AuditEntry
 
 #: What an act makes of a letter.
 STATE_AFTER = {"replay": State.REPLAYED, "discard": State.DISCARDED, "park": State.PARKED}
+_DETAILS = ("run", "recipe", "recipe_sha256", "sent_to")  # of an act, in the audit log's `what`
 _GROUPS_REMEMBERED = 16_384
 _ROWS_A_STATEMENT = 50
 _MARKS = f"({', '.join('?' * 16)})"
@@ -128,7 +129,8 @@ class IndexWriter:
                 for partition, end in of_partitions.items():
                     self._reach(topic, partition, end)
             for partition, begin in begins.items():
-                self._expire(place_of(partition, 0), place_of(partition, begin))
+                expire(self._connection, place_of(partition, 0), place_of(partition, begin))
+            self._groups.clear()  # those that have no letters left are gone
 
     # -- within a transaction ----------------------------------------------------------------------------------------
 
@@ -184,7 +186,7 @@ class IndexWriter:
 
     def _act(self, place: int, entry: AuditEntry) -> tuple[Any, ...]:
         letter, root = entry.what[REPLAYED], entry.what.get("root")
-        recipe, recipe_sha256, sent_to = (entry.what.get(name) for name in ("recipe", "recipe_sha256", "sent_to"))
+        run, recipe, recipe_sha256, sent_to = (entry.what.get(name) for name in _DETAILS)
         return (
             place,
             self._origins.of_id(letter),
@@ -194,25 +196,9 @@ class IndexWriter:
             _text(entry.who),
             entry.action,
             _text(entry.why),
-            *map(_text, (recipe, recipe_sha256, sent_to)),
+            *map(_text, (run, recipe, recipe_sha256, sent_to)),
             None if sent_to is None else self._origins.of_id(sent_to),
         )
-
-    def _expire(self, first: int, end: int) -> None:
-        gone = ask(self._connection, "gone", first, end)
-        if gone:
-            ask(self._connection, "remember_failures", first, end)
-        for name in ("forget_letters", "forget_strangers"):
-            ask(self._connection, name, first, end)
-        if gone:
-            count(self._connection, Counter({(group, state, hour): -number for group, state, hour, number in gone}))
-            expired = Counter[int]()
-            for _, state, _, number in gone:
-                expired[state] += number
-            self._connection.executemany(statement("count_expired"), expired.items())
-            ask(self._connection, "forget_empty_hours")
-            ask(self._connection, "forget_empty_groups")
-            self._groups.clear()
 
     def _group_no(self, group: Group) -> int:
         number = self._groups.get(group)
@@ -223,8 +209,6 @@ class IndexWriter:
                 self._groups.clear()
             self._groups[group] = number
         return number
-
-    # -- the transaction ---------------------------------------------------------------------------------------------
 
     @contextmanager
     def _portion(self) -> Iterator[None]:

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from console.desk.following import follow
-from console.desk.index import DeskIndex
-from console.desk.indexed import State
+from console.desk.index import EVERYTHING, DeskIndex
+from console.desk.indexed import LetterCounts, State
 from console.desk.letters import LetterFilter
 from console.desk.whole_letters import text_search
 from console.progress import Meter
@@ -35,6 +35,16 @@ async def looking(settings: Settings, wanted: LetterFilter, states: Collection[S
         path = await follow(settings, progress.note)
     with await asyncio.to_thread(DeskIndex.open, path) as index:
         yield Look(index, await text_search(settings, index, wanted, states))
+
+
+async def letter_counts(settings: Settings, wanted: LetterFilter = EVERYTHING) -> LetterCounts:
+    """Count the letters that a filter means, as of now.
+
+    Raises:
+        CommandFailed, RecordUnreadable, KeyError, KafkaException, KafkaError: as `follow` does.
+    """
+    async with looking(settings, wanted) as look:
+        return look.index.stats(wanted, confirmed=look.confirmed)
 
 
 class _Progress:

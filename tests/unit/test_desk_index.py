@@ -122,12 +122,12 @@ def test_a_text_beyond_what_is_held_is_left_to_be_looked_up(world: DeskWorld) ->
 def test_the_history_of_a_chain_is_never_lost(world: DeskWorld) -> None:
     """Each act with its recipe; a replay that failed again names the letter that came of it, also once that is gone."""
     world.post(letter(1), letter(2))
-    recipe = {"recipe": "us-dates", "recipe_sha256": "ab12", "sent_to": letter(9).id, "root": letter(1).id}
+    recipe = {"recipe": "us-dates", "recipe_sha256": "ab12", "sent_to": letter(9).id, "root": letter(1).id, "run": "r1"}
     world.act("park", letter(1).id)
     world.act("replay", letter(1).id, **recipe)
     (park, replay) = world.index.acts(root=letter(1).id)
     assert (park.action, park.recipe, replay.recipe, replay.recipe_sha256) == ("park", None, "us-dates", "ab12")
-    assert (replay.sent_to, replay.failed_again_as) == (letter(9).id, None)
+    assert (park.run, replay.run, replay.sent_to, replay.failed_again_as) == (None, "r1", letter(9).id, None)
     world.post(letter(9, attempts=2, root=letter(1).id))
     world.act("discard", letter(9).id, root=letter(1).id)
     assert [one.offset for one in world.index.chain(letter(1).id)] == [1, 9]
