@@ -119,8 +119,9 @@ class AuditLog:
         crash_point("audit_log.after_commit")
         if offsets:
             self._check.head, self._next_offset = head, offsets[-1] + 1
-        for entry in chained if self._on_entry else ():
-            self._on_entry(entry)
+        if self._on_entry is not None:
+            for entry in chained:
+                self._on_entry(entry)
 
     async def _open(self) -> None:
         producer = transactional_producer(
