@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from console.client import NotFound
 from console.explain_view import sections
 from console.insight.asking import Asking
 from console.insight.classes import class_cells, migration_rows, share_of_first
@@ -45,13 +46,15 @@ async def show_velocity(request: web.Request) -> web.Response:
     sites = await asking.sites()
     choice = choose_site(sites.rows, params)
     horizon = params.get("horizon") or _first_horizon(request.app[SETTINGS])
-    context = {"choice": choice, "remarks": sites.remarks, "horizon": horizon, "told": None}
+    context = {"choice": choice, "remarks": sites.remarks, "horizon": horizon, "told": None, "why": ""}
     context["horizons"] = request.app[SETTINGS].velocity.horizons
     if choice.chosen is None:
         return render(request, "velocity.html", context)
-    run = {"horizon": horizon, "as_of": params.get("as_of") or None}
-    query = TableQuery.read(params)
-    table = await sku_table(asking, choice.chosen, run, query)
+    run, query = {"horizon": horizon, "as_of": params.get("as_of") or None}, TableQuery.read(params)
+    try:
+        table = await sku_table(asking, choice.chosen, run, query)
+    except NotFound as error:  # no calculation yet, or none of that instant any more
+        return render(request, "velocity.html", {**context, "why": str(error)})
     if query.csv:
         return csv_file(table, "skus.csv")
     told = await asking.one("/api/v1/insight/classes", choice.chosen, **run)

@@ -68,6 +68,7 @@ def test_velocity_shows_classes_and_leads_to_each_sku(pages: PagesWorld) -> None
     text = pages.text("/velocity")
     assert re.search(r"Since the run as of 2023-11-\S+Z , \d+ SKUs have changed class", text)
     assert f"As of {AGAIN}" in pages.text("/velocity", as_of=AGAIN)
+    assert "keeps no calculation" in pages.text("/velocity", as_of="2023-01-01T00:00:00Z")
     coefficients = json.loads(pages.pipeline.run("coefficients", "--format", "json").stdout)
     assert len(coefficients) == 50
     of_a = [row["sku"] for row in coefficients if row["abc_class"] == "A"]
