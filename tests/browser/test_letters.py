@@ -159,11 +159,11 @@ async def test_what_letters_say_stays_text(visit: Visit, letters: LettersWorld, 
     rows = page.locator("#table-main tbody tr").filter(has_not_text=KNOWN_PRODUCERS)
     groups = await rows.locator("a").evaluate_all(links)
     assert len(groups) > len(MARKUP)
-    for group in groups:
+    for number, group in enumerate(groups):
         await look(page, group)
-        one = (await page.locator("#table-main tbody a").evaluate_all(links))[0]
-        await look(page, one)
-        await look(page, group.partition("?")[0] + "/repair")
+        if number % 4 == 0:
+            await look(page, (await page.locator("#table-main tbody a").evaluate_all(links))[0])
+            await look(page, f"{group.partition('?')[0]}/repair")
     await look(page, f"{desk.url}/letters?text={quote(texts[0])}&sku={quote(texts[2])}")
     await look(page, f"{desk.url}/letters/group/{quote(texts[0], safe='')}")
     await look(page, f"{desk.url}/letters/jobs/x?group={quote(texts[2])}&recipe={quote(texts[0])}")
