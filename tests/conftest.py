@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from pages_world import PagesWorld, running_pages
 
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 
@@ -40,6 +41,13 @@ def broker() -> Iterator[EmbeddedKafka]:
     """A real Kafka for the whole run; a test that stops or kills its broker starts one of its own."""
     with EmbeddedKafka(jvm=FAST_START_JVM) as kafka:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def pages(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesWorld]:
+    """A pipeline with a console for all tests that only look: see `running_pages`."""
+    with running_pages(broker.bootstrap_servers, tmp_path_factory.mktemp("pages")) as world:
+        yield world
 
 
 @pytest.fixture

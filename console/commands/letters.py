@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from console.desk.expiry import Retention
     from console.desk.indexed import GroupSummary, IndexedLetter, LetterCounts, State, Trend
     from console.desk.letters import LetterFilter
-    from console.desk.views import Story
+    from console.desk.views import Known
     from runtime.settings import Settings
     from schemas.dead_letters import DeadLetter
 
@@ -74,7 +74,8 @@ def show(
     raw: Annotated[bool, typer.Option("--raw", help="Only the value, byte for byte.")] = False,
     json: Json = False,
 ) -> None:
-    """Show one dead letter: what is wrong, where it came from, what was done about it, its value decoded and as bytes.
+    """Show one dead letter: what is wrong, where it came from, its value decoded and as bytes, and its story: every
+    failure, every act, and in which batch and run it counts in the end.
 
     \b
     Examples:
@@ -82,26 +83,30 @@ def show(
       velocity dlq show wms.orders.v1/3/1207 --raw > letter.bin
     """
     from console.desk.decoded import decode_value
-    from console.desk.views import details, json_story
+    from console.desk.story import story_lines, tell
+    from console.desk.views import details, json_known
     from streams.intake_rules import load_schema_dir
 
     settings = settings_of(ctx, with_topics=True)
-    letter, story = asyncio.run(_show(settings, letter_id))
+    letter, known = asyncio.run(_show(settings, letter_id))
     schemas = load_schema_dir(settings.intake.schema_dir) if settings.intake.schema_dir else {}
     if raw:
         screen.say_bytes(letter.value or b"")
-    elif json:
-        screen.say_json(json_story(letter, story, decode_value(letter.value, schemas)))
-    else:
-        for line in details(letter, schemas, story):
-            screen.say(line)
+        return
+    story = asyncio.run(tell(settings, known.chain, known.acts))
+    if json:
+        told = json_known(letter, known, decode_value(letter.value, schemas))
+        screen.say_json({**told, "story": story.as_json()})
+        return
+    for line in (*details(letter, schemas, known), "", *story_lines(story)):
+        screen.say(line)
 
 
-async def _show(settings: "Settings", letter_id: str) -> "tuple[DeadLetter, Story]":
+async def _show(settings: "Settings", letter_id: str) -> "tuple[DeadLetter, Known]":
     from console.desk.expiry import read_retention
     from console.desk.letters import LetterFilter
     from console.desk.looking import looking
-    from console.desk.views import Story, history
+    from console.desk.views import Known, history
     from console.desk.whole_letters import whole_letters
 
     retention = await asyncio.to_thread(read_retention, settings)
@@ -111,7 +116,7 @@ async def _show(settings: "Settings", letter_id: str) -> "tuple[DeadLetter, Stor
         chain, acts = look.index.chain(root), look.index.acts(root=root)
     found = [one async for _, one in whole_letters(settings, [] if indexed is None else [indexed.place])]
     if indexed is not None and found:
-        return found[0], Story(indexed, chain, acts, retention, _now())
+        return found[0], Known(indexed, chain, acts, retention, _now())
     if acts:
         lines = "".join(f"\n{line}" for line in history(acts))
         raise CommandFailed(f"dead letter {letter_id} is no longer in the topic; what was done about it:{lines}")

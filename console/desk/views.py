@@ -19,7 +19,7 @@ COLUMNS = ("id", "class", "path", "at", "attempts", "state", "message", "value")
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Known:
     """A letter with what is known of it: its chain, what was done about it, and when it is removed."""
 
     indexed: IndexedLetter
@@ -49,12 +49,12 @@ def json_row(letter: DeadLetter, indexed: IndexedLetter) -> dict[str, object]:
     return {**json_details(letter), "replayed": replayed, "state": indexed.state, "group": indexed.group}
 
 
-def json_story(letter: DeadLetter, story: Story, decoded: Decoded) -> dict[str, object]:
+def json_known(letter: DeadLetter, known: Known, decoded: Decoded) -> dict[str, object]:
     """What `dlq show --json` says."""
-    expires_at = story.retention.expires_at(story.indexed.posted_at)
+    expires_at = known.retention.expires_at(known.indexed.posted_at)
     return {
-        **json_row(letter, story.indexed),
-        "producer": story.indexed.producer,
+        **json_row(letter, known.indexed),
+        "producer": known.indexed.producer,
         "form": decoded.form,
         "decoded": decoded.text,
         "value_hex": None if letter.value is None else letter.value.hex(),
@@ -67,9 +67,9 @@ def json_story(letter: DeadLetter, story: Story, decoded: Decoded) -> dict[str, 
                 "attempts": one.attempts,
                 "state": one.state,
             }
-            for one in story.chain
+            for one in known.chain
         ],
-        "acts": json_acts(story.acts),
+        "acts": json_acts(known.acts),
     }
 
 
@@ -100,7 +100,7 @@ def json_details(letter: DeadLetter) -> dict[str, object]:
     }
 
 
-def details(letter: DeadLetter, schemas: Mapping[int, WriterSchema], story: Story | None = None) -> Iterator[str]:
+def details(letter: DeadLetter, schemas: Mapping[int, WriterSchema], known: Known | None = None) -> Iterator[str]:
     """A letter for a person."""
     yield f"{letter.id}: {letter.error_class.value} at {letter.path}"
     yield f"  {letter.message}"
@@ -112,23 +112,19 @@ def details(letter: DeadLetter, schemas: Mapping[int, WriterSchema], story: Stor
     yield f"  stage       {letter.stage}, pipeline {letter.pipeline_version}"
     for name, data in letter.headers:
         yield f"  header      {name}: {_excerpt(data)}"
-    if story is not None:
-        yield from _story_lines(story)
+    if known is not None:
+        yield from _known_lines(known)
     yield ""
     yield from _value_lines(letter.value, decode_value(letter.value, schemas))
 
 
-def _story_lines(story: Story) -> Iterator[str]:
-    indexed = story.indexed
+def _known_lines(known: Known) -> Iterator[str]:
+    indexed = known.indexed
     yield f"  group       {indexed.group}, producer {indexed.producer}"
-    expires_at = story.retention.expires_at(indexed.posted_at)
+    expires_at = known.retention.expires_at(indexed.posted_at)
     if expires_at is not None:
-        yield f"  expires     {rfc3339(expires_at)} (in {time_left(expires_at, story.now)})"
+        yield f"  expires     {rfc3339(expires_at)} (in {time_left(expires_at, known.now)})"
     yield f"  state       {indexed.state.value}"
-    yield from history(story.acts)
-    for one in story.chain:
-        if one.id != indexed.id:
-            yield f"  chain       {one.id}: attempt {one.attempts}, {one.error_class} at {one.path}, {one.state.value}"
 
 
 def history(acts: Sequence[Act]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import msgspec
 from console.audit_run import AuditReport
 from console.client import BatchApi, NotFound, Question
 from console.desk.index import EVERYTHING
-from console.desk.indexed import LetterCounts
+from console.desk.indexed import State
 from console.desk.looking import looking
 from console.errors import CommandFailed, UsageError
 from console.frontier_board import read_frontiers
@@ -39,6 +39,15 @@ class SiteResults:
 
 
 @dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters that the topic holds, and how many of them wait for somebody."""
+
+    total: int
+    waiting: int
+    by_class: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What made the data: versions and hashes of the settings that decide on them, as the workers stamped them."""
 
@@ -53,7 +62,7 @@ class ReportContent:
     """Everything that is shown."""
 
     audit: AuditReport
-    letters: LetterCounts
+    letters: Letters
     sites: Sequence[SiteResults]
     identity: Identity
     horizon: str
@@ -79,6 +88,12 @@ async def gather_report(
         wanted = [row for row in rows if site in (None, row["site_id"])]
         sites = [await _site(api, row, chosen, as_of) for row in wanted]
     return ReportContent(audit, letters, sites, identity_of(settings, frontiers), chosen, as_of)
+
+
+async def _letters(settings: Settings) -> Letters:
+    async with looking(settings, EVERYTHING) as look:
+        found = await asyncio.to_thread(look.index.stats)
+    return Letters(found.total, found.by_state[State.WAITING], found.by_class)
 
 
 async def _site(api: BatchApi, row: Row, horizon: str, as_of: str | None) -> SiteResults:
@@ -108,8 +123,3 @@ def identity_of(settings: Settings, frontiers: Mapping[str, Frontier]) -> Identi
         settings_hashes=tuple(sorted({one.settings_hash for one in frontiers.values()})),
         settings={name: known[name] for name in ("window", "intake", "velocity", "default_time_zone")},
     )
-
-
-async def _letters(settings: Settings) -> LetterCounts:
-    async with looking(settings, EVERYTHING) as look:
-        return await asyncio.to_thread(look.index.stats)

@@ -14,6 +14,8 @@ import structlog
 from aiohttp import web
 from aiohttp_sse import sse_response
 
+from console.web.reception import RECEPTION
+
 log = structlog.get_logger(__name__)
 
 Parts = Mapping[str, str]  # HTML by the name of the element's `data-live-part`
@@ -117,7 +119,7 @@ class LiveFeeds:
         return self._feeds.setdefault(address, _Feed(produce, every_s))
 
     async def stream(self, request: web.Request, address: str, feed: _Feed) -> web.StreamResponse:
-        """Send a feed until the page is closed or the server stops."""
+        """Send a feed until the page is closed, its caller is let in no longer, or the server stops."""
         listener = feed.open()
         self._listeners.add(listener)
         try:
@@ -133,6 +135,8 @@ class LiveFeeds:
             await response.send("", event="hello", id=self._next_id(), retry=RETRY_MS)
             with contextlib.suppress(ConnectionError, TimeoutError):
                 while response.is_connected() and (parts := await listener.next()) is not None:
+                    if not request.app[RECEPTION].still_knows(request):
+                        break  # its token was revoked meanwhile, or somebody has logged out
                     for name, html in parts.items():
                         await response.send(html, event=name, id=self._next_id())
         return response

@@ -39,6 +39,13 @@ class Reception:
         """Whether a browser has sent our cookie, valid or not."""
         return self._cookie in request.cookies
 
+    def still_knows(self, request: web.Request) -> bool:
+        """Whether a request that has been going on for long would be let in now."""
+        if self.door.is_open or self.door.token_of(request.headers):
+            return True
+        session = self._sealer.open(request.cookies.get(self._cookie, ""), now_ms())
+        return session is not None and self._caller_of(session) is not None
+
     def begin(self, request: web.Request, token: Token | None) -> Session:
         """A new session; its cookie goes out with the answer."""
         ends = now_ms() + self._lifetime_ms

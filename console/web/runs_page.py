@@ -17,6 +17,7 @@ from console.web.keys import SETTINGS
 from console.web.readings import ASKING, LOGS
 from console.web.rendering import csv_file, render
 from console.web.tables import Column, Table, TableQuery, arrange
+from runtime.refusals import Refusal
 from runtime.settings import Settings
 from runtime.sites import site_windows
 from schemas.wall_spans import local_date
@@ -87,11 +88,16 @@ async def show_runs(request: web.Request) -> web.Response:
     for table in tables:
         if table.query.csv:
             return csv_file(table, f"{table.name}.csv")
+    drawn: list[Week] = []
+    try:
+        drawn = await asyncio.to_thread(weeks, request.app[SETTINGS], nights.rows, site, request.query.get("week"))
+    except Refusal as error:
+        nights = Answer(nights.rows, [*nights.remarks, str(error)])
     said = {"runs": runs, "sinks": sinks, "chunks": chunks, "schedule": nights}
     context = {
         **{table.name: table for table in tables},
         "heat": heat_rows(sinks.rows),
-        "weeks": await asyncio.to_thread(weeks, request.app[SETTINGS], nights.rows, site, request.query.get("week")),
+        "weeks": drawn,
         "site": site,
         "troubles": {name: answer.remarks for name, answer in said.items()},
     }

@@ -23,10 +23,10 @@ class SiteChoice:
 def choose_site(rows: Sequence[Mapping[str, Any]], params: Mapping[str, str]) -> SiteChoice:
     """
     Raises:
-        NotFound: the address names a site that there is not.
+        NotFound: the address names a site that there is not, or that no worker is ready for.
     """
     sites = [row["site_id"] for row in rows]
     wanted = params.get("site")
     if wanted and wanted not in sites:
-        raise NotFound(f"no batch has named a site {wanted}; there are: {', '.join(sites) or 'none yet'}")
+        raise NotFound(f"site {wanted} is not known, or not ready; there are: {', '.join(sites) or 'none yet'}")
     return SiteChoice(sites, wanted or (sites[0] if sites else None))

@@ -1,10 +1,12 @@
 """`/velocity`: how SKUs fall into classes and what moved; every SKU by page; and one SKU taken apart."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
+from console.client import NotFound
 from console.explain_view import sections
 from console.insight.asking import Asking
 from console.insight.classes import class_cells, migration_rows, share_of_first
@@ -44,13 +46,15 @@ async def show_velocity(request: web.Request) -> web.Response:
     sites = await asking.sites()
     choice = choose_site(sites.rows, params)
     horizon = params.get("horizon") or _first_horizon(request.app[SETTINGS])
-    context = {"choice": choice, "remarks": sites.remarks, "horizon": horizon, "told": None}
+    context = {"choice": choice, "remarks": sites.remarks, "horizon": horizon, "told": None, "why": ""}
     context["horizons"] = request.app[SETTINGS].velocity.horizons
     if choice.chosen is None:
         return render(request, "velocity.html", context)
-    run = {"horizon": horizon, "as_of": params.get("as_of") or None}
-    query = TableQuery.read(params)
-    table = await sku_table(asking, choice.chosen, run, query)
+    run, query = {"horizon": horizon, "as_of": params.get("as_of") or None}, TableQuery.read(params)
+    try:
+        table = await sku_table(asking, choice.chosen, run, query)
+    except NotFound as error:  # no calculation yet, or none of that instant any more
+        return render(request, "velocity.html", {**context, "why": str(error)})
     if query.csv:
         return csv_file(table, "skus.csv")
     told = await asking.one("/api/v1/insight/classes", choice.chosen, **run)
@@ -73,12 +77,13 @@ def class_context(told: Mapping[str, Any]) -> dict[str, Any]:
 def pareto_chart(told: Mapping[str, Any]) -> Chart:
     """Cumulative share of the demand over the share of SKUs, both in percent."""
     points = told["pareto"]
+    shares = [0.0, *(round(100 * point["demand_share"], 3) for point in points)]
     return Chart(
         name="pareto",
         title="Pareto curve",
         x_label="share of SKUs, %",
-        x=[round(100 * point["sku_share"], 3) for point in points],
-        series=[Series("share of demand, %", [round(100 * point["demand_share"], 3) for point in points], kind="area")],
+        x=[0.0, *(round(100 * point["sku_share"], 3) for point in points)] if points else [],
+        series=[Series("share of demand, %", shares if points else [], kind="area")],
         notes=[f"by {told['metric'].replace('_', ' ')}, the fastest SKU first"],
     )
 
@@ -141,12 +146,12 @@ async def show_sku(request: web.Request) -> web.Response:
 
 
 def days_chart(days: list[dict[str, Any]]) -> Chart:
-    """Units and order lines by day, named by the day's beginning."""
+    """Units and order lines by day, named by the UTC date on which the day begins."""
     return Chart(
         name="days",
         title="Demand by day",
-        x_label="day from (UTC)",
-        x=[day["start"][:16].replace("T", " ") for day in days],
+        x_label="day",
+        x=[f"{datetime.fromisoformat(day['start']):%d %b}" for day in days],
         series=[
             Series("units ordered", [float(day["ordered"]) for day in days], kind="bars"),
             Series("units returned", [float(day["returned"]) for day in days], kind="bars", tone=5),

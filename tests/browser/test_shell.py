@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from browser_visits import Visit
+from browser_visits import Visit, take_pictures
 from console_world import ConsoleWorld, running
 from hostile_input import MARKUP
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from runtime.access import Role
 
@@ -90,8 +90,10 @@ async def test_a_table_is_sorted_filtered_and_shared_by_its_address(visit: Visit
 
 
 async def test_a_live_part_survives_a_restart_of_the_server(visit: Visit, console: ConsoleWorld) -> None:
-    """It says that it is away, comes back by itself, and shows what has happened meanwhile."""
+    """It says that it is away, comes back by itself, and shows what has happened meanwhile; and it gives its connection
+    back while nobody sees it."""
     page = visit.page
+    await page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.unseen === true})")
     part, status = page.locator("[data-live-part=count]"), page.locator("[data-live-status]")
     await page.goto(f"{console.url}/sample")
     await expect(status).to_have_text("live")
@@ -103,12 +105,17 @@ async def test_a_live_part_survives_a_restart_of_the_server(visit: Visit, consol
     await console.start()
     await expect(part).to_have_text("plain 2")
     await expect(status).to_have_text("live")
+    await page.evaluate("window.unseen = true; document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(status).to_have_text("paused")
+    console.count = 3
+    await page.evaluate("window.unseen = false; document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(part).to_have_text("plain 3")
     assert visit.problems == []
 
 
 async def test_people_log_in_and_out(visit: Visit, tmp_path: Path) -> None:
     """Whoever knows no token sees the login page alone; a token leads on to the page that was asked for; after the
-    logout, and after the token was revoked, it is asked for again."""
+    logout it is asked for again, and when the token is revoked, also by a page that is open and live."""
     world = ConsoleWorld(tmp_path)
     token = world.token("alice", Role.VIEWER)
     async with running(world) as console:
@@ -127,11 +134,12 @@ async def test_people_log_in_and_out(visit: Visit, tmp_path: Path) -> None:
         await visit.log_in(console.url, token)
         await expect(page.get_by_text("alice")).to_be_visible()
         world.token("bob")
-        await visit.page.goto(console.url)
-        await expect(page.get_by_text("alice")).to_be_visible()
-        console.revoke("alice")
         await page.goto(f"{console.url}/sample")
+        await expect(page.locator("[data-live-status]")).to_have_text("live")
+        console.revoke("alice")
+        console.count = 1
         await expect(page.get_by_label("Token")).to_be_visible()
+        await expect(page.locator("[data-live-part]")).to_have_count(0)
         assert visit.problems == []
 
 
@@ -149,3 +157,14 @@ async def test_what_attackers_write_stays_text(visit: Visit, tmp_path: Path) -> 
         assert await page.locator("#table-main tbody tr").count() == len(MARKUP) + 1
         assert await page.locator(".plot canvas").count() == 1
         await visit.check("hostile")
+
+
+async def test_pictures_are_taken_in_both_colours_and_widths(browser: Browser, tmp_path: Path) -> None:
+    """Of every page that is named, behind a login too."""
+    world = ConsoleWorld(tmp_path)
+    token = world.token("camera", Role.VIEWER)
+    async with running(world) as console:
+        files = await take_pictures(browser, console.url, [("sample", "/sample")], tmp_path / "shots", token)
+    names = ["sample-light-1280.png", "sample-light-390.png", "sample-dark-1280.png", "sample-dark-390.png"]
+    assert [file.name for file in files] == names
+    assert len({file.read_bytes() for file in files}) == 4

@@ -6,7 +6,6 @@ To be sure of it takes the frontiers, a batch file and the batch workers: the pa
 from aiohttp import web
 
 from console.client import NotFound
-from console.desk import acts
 from console.desk.home import outcome_of
 from console.desk.index import DeskIndex
 from console.desk.indexed import Act, IndexedLetter
@@ -37,8 +36,7 @@ async def show_outcome(request: web.Request) -> web.Response:
     last, done = await desk.ask(read)
     if last is None:
         raise NotFound("the topic has forgotten this letter")
-    act = _act(done[-1]) if done else None
-    outcome = await outcome_of(request.app[SETTINGS], last.id, last.attempts, last.error_class, act)
+    outcome = await outcome_of(request.app[SETTINGS], last, done[-1] if done else None)
     context = {
         "letter_id": letter_id,
         "outcome": outcome,
@@ -49,15 +47,3 @@ async def show_outcome(request: web.Request) -> web.Response:
         "has_batches": Place("/batches", "Batches") in request.app[PLACES],
     }
     return render(request, "letters/home.html", context)
-
-
-def _act(act: Act) -> acts.Act:
-    return acts.Act(
-        action=act.action,
-        at=act.at,
-        who=act.who,
-        why=act.why,
-        recipe=act.recipe or "",
-        recipe_sha256=act.recipe_sha256 or "",
-        sent_to=act.sent_to or "",
-    )

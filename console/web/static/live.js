@@ -22,32 +22,47 @@
     });
   }
 
-  function listen(section) {
-    const source = new EventSource(section.dataset.live);
-    const names = new Set();
-    section.querySelectorAll("[data-live-part]").forEach(function (part) { names.add(part.dataset.livePart); });
-    names.forEach(function (name) {
-      source.addEventListener(name, function (event) { fill(section, name, event.data); });
-    });
-    source.addEventListener("open", function () { say(section, "live", "live"); });
-    source.addEventListener("error", function () {
-      say(section, "reconnecting…", "away");
-      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-      source.close();
-      window.setTimeout(function () { comeBack(section); }, AGAIN_MS);
-    });
-    window.addEventListener("pagehide", function () { source.close(); }, { once: true });
-  }
+  // One stream for each section. A page that is out of sight gives its connection back: browsers have six for a server.
+  function keep(section) {
+    let source = null;
 
-  async function comeBack(section) {
-    try {
-      const answer = await fetch("/who", { headers: { Accept: "application/json" }, redirect: "manual" });
-      if (answer.status === 401) { window.location.reload(); return; } // the session has ended: to the login page
-    } catch { /* not back yet */ }
-    listen(section);
+    function open() {
+      source = new EventSource(section.dataset.live);
+      const names = new Set();
+      section.querySelectorAll("[data-live-part]").forEach(function (part) { names.add(part.dataset.livePart); });
+      names.forEach(function (name) {
+        source.addEventListener(name, function (event) { fill(section, name, event.data); });
+      });
+      source.addEventListener("open", function () { say(section, "live", "live"); });
+      source.addEventListener("error", trouble);
+    }
+    function close() {
+      if (source) source.close();
+      source = null;
+    }
+    function trouble() {
+      say(section, "reconnecting…", "away");
+      if (source && source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      close();
+      window.setTimeout(comeBack, AGAIN_MS);
+    }
+    async function comeBack() {
+      try {
+        const answer = await fetch("/who", { headers: { Accept: "application/json" }, redirect: "manual" });
+        if (answer.status === 401) { window.location.reload(); return; } // the session has ended: to the login page
+      } catch { /* not back yet */ }
+      if (!source && !document.hidden) open();
+    }
+
+    document.addEventListener("visibilitychange", function () {
+      if (document.hidden) { close(); say(section, "paused", "away"); } else if (!source) open();
+    });
+    window.addEventListener("pagehide", close);
+    window.addEventListener("pageshow", function (event) { if (event.persisted && !source) open(); });
+    if (!document.hidden) open();
   }
 
   document.addEventListener("DOMContentLoaded", function () {
-    document.querySelectorAll("[data-live]").forEach(listen);
+    document.querySelectorAll("[data-live]").forEach(keep);
   });
 })();
