@@ -1,5 +1,6 @@
 """Reading whole dead letters from their places in the topic: the index holds but the beginnings of their values."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -83,6 +84,6 @@ async def text_search(
     Nothing is read where no text is wanted, or where all values are held whole.
     """
     text = (wanted.text or "").encode("utf-8", "replace")
-    unsure = index.unsure(wanted, states)
+    unsure = await asyncio.to_thread(index.unsure, wanted, states)
     found = [place async for place, letter in whole_letters(settings, unsure) if text in (letter.value or b"")]
     return place_numbers(found)

@@ -1,5 +1,6 @@
 """The pages of the dead-letter desk before they are pages: what an address asks, what is shown, what a form says."""
 
+import asyncio
 import itertools
 from collections import Counter
 from dataclasses import replace
@@ -10,6 +11,7 @@ from hostile_input import MARKUP
 from console.desk.acts import Leftovers
 from console.desk.dry_run import Corrected, DryRun, StillFails
 from console.desk.expiry import Retention
+from console.desk.following import Progress
 from console.desk.grouping import Group
 from console.desk.held import HeldGroup
 from console.desk.indexed import HOUR_MS, Act, Cursor, GroupSummary, IndexedLetter, Place, State, Trend
@@ -17,10 +19,11 @@ from console.desk.recipes import parse_recipe
 from console.desk.repair import Unrepairable
 from console.desk.replay_order import ReplayProgress
 from console.desk.replay_order import State as ReplayState
-from console.errors import UsageError
+from console.errors import CommandFailed, UsageError
 from console.web.letters.choice import read_choice
 from console.web.letters.drafts import STEPS, draft, pointer_of, step_text
 from console.web.letters.dry_run_view import shown_dry_run
+from console.web.letters.follower import IndexFollower
 from console.web.letters.held_page import fact_row
 from console.web.letters.held_page import group_row as held_row
 from console.web.letters.jobs import About
@@ -29,9 +32,11 @@ from console.web.letters.overview import SPARK_BINS, group_row, letter_row, spar
 from console.web.letters.preview import preview
 from console.web.letters.progress import shown_progress
 from console.web.letters.recipe_form import read_form
+from console.web.letters.replay_page import order_of
 from console.web.letters.story import told
 from console.web.letters.value_view import SHOWN_BYTES, show_value
 from console.web.visible import clipped, one_line, visible
+from runtime.health import Health
 from runtime.settings import IntakeSettings, Settings
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ErrorClass
@@ -217,8 +222,20 @@ def test_hostile_letters_make_harmless_rows() -> None:
 def test_a_story_is_told_in_order() -> None:
     """Refused, sent back, failed again: by whom, why, with what, and as which letter."""
     again = letter(id=f"{TOPIC}/0/9", attempts=2, root=f"{TOPIC}/0/7", posted_at=NOW + 2_000)
-    act = Act(f"{TOPIC}/0/7", f"{TOPIC}/0/7", NOW + 1_000, "ann\x00", "replay", "why not", "r", "ab" * 32,
-              f"{TOPIC}/0/9", 1, 1)  # fmt: skip
+    act = Act(
+        letter=f"{TOPIC}/0/7",
+        root=f"{TOPIC}/0/7",
+        at=NOW + 1_000,
+        who="ann\x00",
+        action="replay",
+        why="why not",
+        run="1",
+        recipe="r",
+        recipe_sha256="ab" * 32,
+        sent_to=f"{TOPIC}/0/9",
+        seq=1,
+        offset=1,
+    )
     steps = told([again, letter()], [act])
     assert [step.what for step in steps] == ["Refused", "Sent back", "Failed again, attempt 2"]
     assert dict(steps[1].details) == {
@@ -351,3 +368,44 @@ def test_figures_of_a_replay_are_coloured_by_what_they_mean() -> None:
     bad = shown_progress(Replaying(state=ReplayState.SENDING, failed_again=2, sent=1_500), 1).figures
     assert Counter(tone for _, _, tone in bad)["bad"] == 1
     assert ("sent", "1,500", "plain") in bad
+
+
+def test_a_form_orders_a_replay() -> None:
+    """What is empty leaves the settings' values; no rate is no limit; a replay here stays for the verdicts."""
+    order = order_of({"why": " scanner\x00 ", "canary": "", "abort_above": "", "rate": ""}, Settings(), None)
+    assert (order.why, order.canary, order.abort_above, order.rate) == ("scanner␀", 0, 0.1, None)
+    assert (order.follow, order.include_parked) == (True, False)
+    form = {"why": "x", "canary": "7", "abort_above": "2.5", "rate": "0.5", "include_parked": "1"}
+    order = order_of(form, Settings(), None)
+    assert (order.canary, order.abort_above, order.rate, order.include_parked) == (7, 0.025, 0.5, True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"why": ""}, {"canary": "-1"}, {"rate": "nan"}, {"rate": "0"}, {"abort_above": "1e9"}]
+)
+def test_a_form_that_makes_no_sense_is_refused(wrong: dict[str, str]) -> None:
+    """And says what is missing, or between which bounds a number may be."""
+    with pytest.raises(UsageError, match=r"say why|write a number from"):
+        order_of({"why": "x", **wrong}, Settings(), None)
+
+
+async def test_an_index_that_is_not_kept_up_to_date_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The health says so as long as reading fails, or where it takes long; and no longer than that."""
+    health, answers = Health(), [CommandFailed("the disk is full"), None]
+    follower = IndexFollower(Settings(), health)
+
+    async def follow(_: Settings, on_progress: Progress) -> None:
+        on_progress(10, 4)
+        if (answer := answers.pop(0) if answers else None) is not None:
+            raise answer
+
+    monkeypatch.setattr("console.web.letters.follower.follow", follow)
+    monkeypatch.setattr("console.web.letters.follower.LATE_S", -1.0)
+    task = asyncio.create_task(follower.run())
+    await asyncio.sleep(0.01)
+    assert "the disk is full" in health.not_ready["letters-index"]
+    follower.hurry()
+    await asyncio.sleep(0.01)
+    assert health.not_ready == {}
+    assert (follower.trouble, follower.followed_at is None) == (None, False)
+    task.cancel()

@@ -1,6 +1,7 @@
 """`/letters/group/{group}/replay`: a dry run, and the replay itself; and setting a group aside."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +21,12 @@ from console.web.letters.jobs_page import JOBS
 from console.web.letters.repair_page import describe, find_group
 from console.web.rendering import render
 from console.web.visible import visible
+from runtime.settings import Settings
 
 LONGEST_WHY = 500
-MOST_A_SECOND, MOST_FIRST = 1_000_000, 100_000
+LEAST_A_SECOND, MOST_A_SECOND, MOST_FIRST = 0.1, 1_000_000, 100_000
+
+Form = Mapping[str, Any]
 
 
 def add_replay_routes(app: web.Application) -> None:
@@ -59,18 +63,10 @@ async def begin_replay(request: web.Request) -> web.Response:
         UsageError: a field makes no sense.
     """
     summary, _ = await find_group(request)
-    data, settings, desk = await request.post(), request.app[SETTINGS], request.app[DESK]
+    data, settings = await request.post(), request.app[SETTINGS]
     recipe = await _recipe_of(request, str(data.get("recipe", "")))
-    include_parked = data.get("include_parked") == "1"
-    canary = int(number_of(data, "canary", 0, MOST_FIRST) or 0)
-    order = replace(
-        ReplayOrder.of(settings, why=why_of(data), recipe=recipe, canary=canary),
-        rate=number_of(data, "rate", 0.1, MOST_A_SECOND),
-        abort_above=(number_of(data, "abort_above", 0, 100) or 0) / 100,
-        include_parked=include_parked,
-        follow=True,
-    )
-    states = (State.WAITING, State.PARKED) if include_parked else (State.WAITING,)
+    order = order_of(data, settings, recipe)
+    states = (State.WAITING, State.PARKED) if order.include_parked else (State.WAITING,)
     about = About(
         group=summary.id,
         recipe=recipe.name if recipe else None,
@@ -80,10 +76,28 @@ async def begin_replay(request: web.Request) -> web.Response:
     )
     if not about.letters:
         raise UsageError("no letter of this group waits: each was replayed, parked or discarded")
-    job = ReplayJob(settings, order, desk.letters_of(summary.id, states), about.who)
-    run = request.app[JOBS].begin(job, about)
+    letters = request.app[DESK].letters_of(summary.id, states)
+    run = request.app[JOBS].begin(ReplayJob(settings, order, letters, about.who), about)
     query = {"group": summary.id, **({"recipe": recipe.name} if recipe else {})}
     raise web.HTTPSeeOther(request.app.router["job"].url_for(run=run.id).with_query(query))
+
+
+def order_of(data: Form, settings: Settings, recipe: Recipe | None) -> ReplayOrder:
+    """What a form orders: an empty field leaves what the settings say, but for the rate, which is then unlimited.
+
+    Raises:
+        UsageError: a field makes no sense.
+    """
+    order = ReplayOrder.of(settings, why=why_of(data), recipe=recipe)
+    first, share = number_of(data, "canary", 0, MOST_FIRST), number_of(data, "abort_above", 0, 100)
+    return replace(
+        order,
+        canary=order.canary if first is None else int(first),
+        abort_above=order.abort_above if share is None else share / 100,
+        rate=number_of(data, "rate", LEAST_A_SECOND, MOST_A_SECOND),
+        include_parked=data.get("include_parked") == "1",
+        follow=True,
+    )
 
 
 async def act_on_group(request: web.Request) -> web.Response:
@@ -108,7 +122,7 @@ async def act_on_group(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/letters/group/{summary.id}")
 
 
-def why_of(data: Any) -> str:
+def why_of(data: Form) -> str:
     """The reason in a form.
 
     Raises:
@@ -120,7 +134,7 @@ def why_of(data: Any) -> str:
     return why
 
 
-def number_of(data: Any, name: str, least: float, most: float) -> float | None:
+def number_of(data: Form, name: str, least: float, most: float) -> float | None:
     """A number in a form; None where the field is empty.
 
     Raises:
