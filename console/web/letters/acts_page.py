@@ -21,6 +21,7 @@ COLUMNS = (
     Column("recipe", "Recipe"),
     Column("sent_to", "Sent to", code=True),
     Column("failed_again_as", "Failed again as", code=True),
+    Column("run", "Of", code=True),
     Column("seq", "Entry", numeric=True),
 )
 
@@ -51,5 +52,6 @@ def act_row(act: Act) -> Row:
         "recipe": None if act.recipe is None else clipped(visible(act.recipe)),
         "sent_to": act.sent_to,
         "failed_again_as": act.failed_again_as,
+        "run": act.run,
         "seq": act.seq,
     }
