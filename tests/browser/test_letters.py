@@ -18,6 +18,7 @@ from sandbox.kafka import EmbeddedKafka
 from sandbox.spoilt_feed import SPOILT_KINDS, SentLine
 
 KINDS = 20
+expect.set_options(timeout=20_000)  # a machine may have other things to do
 KNOWN_PRODUCERS = re.compile("|".join({kind.producer for kind in SPOILT_KINDS}))
 
 
@@ -153,12 +154,15 @@ async def test_what_letters_say_stays_text(visit: Visit, letters: LettersWorld, 
     lines = [SentLine(json.dumps({**dict.fromkeys(fields, one), one: one}).encode(), one[:60]) for one in texts]
     letters.send([*lines, *(SentLine(one.encode(), one) for one in texts[:4])], key=texts[0].encode())
     page = visit.page
-    await open_group(page, desk.url, "document.title", "$")
+    while True:  # until the index has the last of them
+        await page.goto(f"{desk.url}/letters?text={quote(texts[3])}")
+        if await page.locator("#table-main tbody tr").count():
+            break
     await page.goto(f"{desk.url}/letters")
     links = "links => links.map(link => link.href)"
     rows = page.locator("#table-main tbody tr").filter(has_not_text=KNOWN_PRODUCERS)
     groups = await rows.locator("a").evaluate_all(links)
-    assert len(groups) > len(MARKUP)
+    assert len(groups) > 9
     for number, group in enumerate(groups):
         await look(page, group)
         if number % 4 == 0:

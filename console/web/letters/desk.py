@@ -30,6 +30,7 @@ from streams.intake_rules import IntakeRules
 Answer = TypeVar("Answer")
 
 CATCH_UP_S = 5.0
+CANCEL_AGAIN_S = 1.0
 RETENTION_KEPT_S = 60.0
 PLACES_AT_ONCE = 10_000  # of letters that are meant, asked of the index
 
@@ -58,11 +59,10 @@ class Desk:
             self._task = asyncio.create_task(self.follower.run(), name="index of dead letters")
 
     async def close(self) -> None:
-        """End that."""
-        if self._task is not None:
+        """End that, even where a library it is waiting for has lost a cancellation."""
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task], timeout=CANCEL_AGAIN_S)
 
     async def ask(self, question: Callable[[DeskIndex], Answer]) -> Answer:
         """What the index answers, asked in a thread."""

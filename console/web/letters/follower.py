@@ -57,8 +57,9 @@ class IndexFollower:
         self._health.raise_reason(REASON, trouble)
 
     async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), seconds)
+        with suppress(TimeoutError):  # not wait_for: before Python 3.12 a cancellation may get lost in it
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
         self._wanted.clear()
 
 

@@ -6,7 +6,6 @@ sends the rest. So nothing is kept of it here but in memory.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from time import time_ns
 
@@ -19,7 +18,8 @@ from runtime.refusals import Refusal
 log = structlog.get_logger(__name__)
 
 REMEMBERED = 50  # replays that have ended
-STOP_WITHIN_S = 5.0
+STOP_WITHIN_S = 4.0
+CANCEL_WITHIN_S = 2.0
 
 
 class ReplayRuns(Refusal):
@@ -109,8 +109,8 @@ class Jobs:
             _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
             for task in late:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            if late:
+                await asyncio.wait(late, timeout=CANCEL_WITHIN_S)
 
     async def _follow(self, run: Run) -> None:
         try:

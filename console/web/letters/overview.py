@@ -50,7 +50,7 @@ def group_row(summary: GroupSummary, trend: Trend, topics: Mapping[str, Source],
     return {
         "group": summary.id,
         "error_class": group.error_class,
-        "path": clipped(visible(group.path)),
+        "path": clipped(visible(group.path), 100),
         "pattern": visible(group.pattern),
         "producer": visible(group.producer),
         "source": source_name(group.topic, topics),
