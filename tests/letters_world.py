@@ -21,10 +21,11 @@ from schemas.sources import Source
 
 START = datetime(2011, 3, 1, tzinfo=UTC)
 SITE = "DC1"
+A_DAY = 24 * 60  # minutes
 
 
-def right_lines(count: int) -> list[bytes]:
-    """Orders of one site, a minute apart."""
+def right_lines(count: int, first: int = 0) -> list[bytes]:
+    """Orders of one site, a minute apart, from one number on."""
     return [
         msgspec.json.encode(
             {
@@ -39,7 +40,7 @@ def right_lines(count: int) -> list[bytes]:
                 "channel": None,
             }
         )
-        for number in range(count)
+        for number in range(first, first + count)
     ]
 
 
@@ -83,13 +84,14 @@ class LettersWorld:
 
 @contextmanager
 def letters_world(bootstrap: str, directory: Path, kinds: int) -> Iterator[LettersWorld]:
-    """A pipeline with a spoilt feed behind it; its workers end with it."""
+    """A pipeline with a spoilt feed behind it, whose windows are all closed: what is repaired becomes a correction. Its
+    workers end with it."""
     pipeline = PipelineWorld.whole(bootstrap, directory, 2, {"VELOCITY_WINDOW__SPEC": "PT1H"})
     world = LettersWorld(pipeline, kinds)
     try:
         pipeline.start("stream", "s1")
         pipeline.start("batch", "b1")
-        world.send(list(spoilt(right_lines(kinds * 12 * 3), kinds)))
+        world.send([*spoilt(right_lines(kinds * 36), kinds), *map(SentLine, right_lines(2, first=kinds * 36 + A_DAY))])
         yield world
     finally:
         pipeline.close()

@@ -42,14 +42,14 @@ class Visitor:
         """A table as its CSV file has it."""
         return list(csv.DictReader(io.StringIO((await self.get(path))[1])))
 
-    async def group(self, producer: str, path: str) -> str:
-        """The group of letters of a producer at a path, as soon as all of them are in the index."""
+    async def group(self, producer: str, error_class: str) -> str:
+        """The group of letters of a producer and a class, as soon as all of them are in the index."""
         for _ in range(100):
             for row in await self.rows("/letters?format=csv"):
-                if (row["producer"], row["path"], row["letters"]) == (producer, path, str(KINDS)):
+                if (row["producer"], row["error_class"], row["letters"]) == (producer, error_class, str(KINDS)):
                     return row["group"]
             await asyncio.sleep(0.1)
-        raise AssertionError(f"no group of {producer} at {path}")
+        raise AssertionError(f"no group of {error_class} of {producer}")
 
     async def draft(self, group: str) -> str:
         """The recipe that the repair page of a group proposes."""
@@ -92,7 +92,7 @@ async def test_letters_are_repaired_and_counted(letters: LettersWorld, tmp_path:
     """Group, draft, preview, dry run, saved recipe, replay, and each letter in a correction; the acts bear the name of
     the token. The same replay again finds nothing to do, and a second one beside it is refused."""
     async with visited(letters, tmp_path) as (_, ann, wall):
-        group = await ann.group("erp-export", "$.quantity")
+        group = await ann.group("erp-export", "wrong_type")
         at = f"/letters/group/{group}"
         draft = html.unescape(
             re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", (await ann.get(f"{at}/repair"))[1], re.S)[0]
@@ -133,7 +133,7 @@ async def test_letters_are_repaired_and_counted(letters: LettersWorld, tmp_path:
 async def test_a_group_is_set_aside(letters: LettersWorld, tmp_path: Path) -> None:
     """Parked letters are still there to be discarded, with a reason for each; discarded ones are done with."""
     async with visited(letters, tmp_path) as (_, ann, _):
-        at = f"/letters/group/{await ann.group('handheld-2', '$.sku')}"
+        at = f"/letters/group/{await ann.group('handheld-9', 'bad_format')}"
         for act, why in (("park", "ask handheld-2"), ("discard", "test items")):
             status, _, where = await ann.post(f"{at}/act", act=act, why=why)
             assert (status, where) == (303, at)
@@ -148,7 +148,7 @@ async def test_a_viewer_only_looks_and_no_name_is_a_path(letters: LettersWorld, 
     """What would act is refused and has no button; bytes come as a file that nobody opens; a recipe's name, a group, a
     letter or a replay that is a path leads nowhere."""
     async with visited(letters, tmp_path) as (world, ann, wall):
-        group = await ann.group("scanner-7", "$.event_time")
+        group = await ann.group("scanner-7", "bad_format")
         at = f"/letters/group/{group}"
         for path in (f"{at}/act", f"{at}/repair", f"{at}/dry-run", f"{at}/replay", "/letters/jobs/x/stop"):
             assert (await wall.post(path, act="discard", why="x", text="x", do="save"))[0] == 403, path
