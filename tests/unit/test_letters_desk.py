@@ -217,8 +217,21 @@ def test_hostile_letters_make_harmless_rows() -> None:
 def test_a_story_is_told_in_order() -> None:
     """Refused, sent back, failed again: by whom, why, with what, and as which letter."""
     again = letter(id=f"{TOPIC}/0/9", attempts=2, root=f"{TOPIC}/0/7", posted_at=NOW + 2_000)
-    act = Act(f"{TOPIC}/0/7", f"{TOPIC}/0/7", NOW + 1_000, "ann\x00", "replay", "why not", "r", "ab" * 32,
-              f"{TOPIC}/0/9", 1, 1)  # fmt: skip
+    act = Act(
+        letter=f"{TOPIC}/0/7",
+        root=f"{TOPIC}/0/7",
+        at=NOW + 1_000,
+        who="ann\x00",
+        action="replay",
+        why="why not",
+        run="run-1",
+        recipe="r",
+        recipe_sha256="ab" * 32,
+        sent_to=f"{TOPIC}/0/9",
+        seq=1,
+        offset=1,
+        failed_again_as=f"{TOPIC}/0/9",
+    )
     steps = told([again, letter()], [act])
     assert [step.what for step in steps] == ["Refused", "Sent back", "Failed again, attempt 2"]
     assert dict(steps[1].details) == {
