@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 EVERY_S = 2.0
 AGAIN_S = 5.0  # after a failure
 LATE_S = 10.0  # after which pages and `/readyz` say that the index lags
-REASON = "letters-index"
+REASON, LAGS = "letters-index", "the index of dead letters lags"
 
 
 class IndexFollower:
@@ -36,7 +36,8 @@ class IndexFollower:
             try:
                 await follow(self._settings, self._on_progress)
             except Exception as error:  # whatever it is, the index stays as it was and the pages say so
-                self._say(f"the index of dead letters is not kept up to date: {_reason(error)}")
+                self.trouble = f"the index of dead letters is not kept up to date: {_reason(error)}"
+                self._health.raise_reason(REASON, self.trouble)
                 await self._sleep(AGAIN_S)
             else:
                 self.followed_at, self.trouble = time.time(), None
@@ -50,11 +51,8 @@ class IndexFollower:
     def _on_progress(self, total: int, more: int) -> None:
         self._read += more
         if time.monotonic() - self._began_s > LATE_S:
-            self._say(f"the index of dead letters lags: {self._read:,} of {total:,} new letters are in it")
-
-    def _say(self, trouble: str) -> None:
-        self.trouble = trouble
-        self._health.raise_reason(REASON, trouble)
+            self.trouble = f"{LAGS}: {self._read:,} of {total:,} new letters are in it"
+            self._health.raise_reason(REASON, LAGS)  # without the figures: each new reason is a line of the log
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):  # not wait_for: before Python 3.12 a cancellation may get lost in it
