@@ -38,7 +38,9 @@ class Visit:
             self.problems.append(message.text)
 
     def _failed(self, request: Request) -> None:
-        if "/static/" in request.url:
+        if (
+            "/static/" in request.url and request.failure != "net::ERR_ABORTED"
+        ):  # which is what going on to the next page does
             self.problems.append(f"{request.url} was not loaded: {request.failure}")
 
     async def log_in(self, url: str, token: str) -> None:

@@ -61,8 +61,8 @@ def show_accounts(report: "AuditReport", title: str = "") -> None:
     screen.say_table(columns, rows, title)
 
 
-def show_verdict(report: "AuditReport") -> None:
-    """What was found, and in the last line whether the audit is complete."""
+def show_verdict(report: "AuditReport", *, with_head: bool = True) -> None:
+    """What was found, and in the last line whether the audit is complete; before it the audit log's head, to be noted."""
     from console.audit import first_broken
 
     for note in report.findings.notes[:SHOWN]:
@@ -77,7 +77,7 @@ def show_verdict(report: "AuditReport") -> None:
     broken = first_broken(report.findings.problems)
     if broken is not None and broken.offset is not None:
         screen.say(f"first broken offset: {broken.where}/{broken.offset}", style="red")
-    if report.trail.entries:
+    if with_head and report.trail.entries:
         screen.say(f"audit log: {report.trail.entries:,} entries, head {report.trail.head}")
     how = f"{report.batches:,} batches of {report.partitions} source partitions{', offset by offset' * report.deep}"
     verdict = "complete" if report.complete else "NOT complete"

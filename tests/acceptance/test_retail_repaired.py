@@ -111,6 +111,6 @@ def _each(option: str, values: list[str]) -> Iterator[str]:
 
 
 def _assert_home(world: PipelineWorld) -> None:
-    """The story of a letter that was repaired ends in its batch."""
+    """The story of a letter that was repaired ends in its correction."""
     for one in world.json("dlq", "list", "--state", "replayed", "--class", "wrong_type", "--limit", "1"):
-        assert "counted in batch" in world.run("dlq", "show", one["id"]).stdout
+        assert "counted in correction" in world.run("dlq", "show", one["id"]).stdout
