@@ -13,16 +13,17 @@ from pages_world import PagesWorld, running_pages
 
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 
-#: Tiers whose tests run in one process one after the other: they share a broker, and some measure how long things take.
+#: Tiers whose tests run in one process, one after the other: they share a broker and whole pipelines, and start processes
+#: that need a core of their own.
 SERIAL_TIERS = ("integration", "acceptance", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what belongs together where the run is divided among processes: a tier with a broker, else a module."""
+    """Say what belongs together where the run is divided among processes: all that needs the broker, else a module."""
     root = Path(__file__).parent
     for item in items:
         tier = item.path.relative_to(root).parts[0]
-        group = tier if tier in SERIAL_TIERS else item.path.relative_to(root).as_posix()
+        group = "broker" if tier in SERIAL_TIERS else item.path.relative_to(root).as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
 
 
