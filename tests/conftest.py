@@ -13,8 +13,8 @@ from pages_world import PagesWorld, running_pages
 
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 
-#: Tiers whose tests run in one process, one after the other: they share a broker and whole pipelines, and start processes
-#: that need a core of their own.
+#: Tiers whose tests run in one process, one after the other: they share a broker and whole pipelines, and start
+#: processes that need a core of their own.
 SERIAL_TIERS = ("integration", "acceptance", "browser")
 
 

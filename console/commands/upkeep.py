@@ -62,7 +62,7 @@ def show_accounts(report: "AuditReport", title: str = "") -> None:
 
 
 def show_verdict(report: "AuditReport", *, with_head: bool = True) -> None:
-    """What was found, the audit log's head (to be noted elsewhere), and in the last line whether the audit is complete."""
+    """What was found, the audit log's head (to be noted elsewhere), and last whether the audit is complete."""
     from console.audit import first_broken
 
     for note in report.findings.notes[:SHOWN]:
