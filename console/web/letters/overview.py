@@ -26,9 +26,9 @@ GROUP_COLUMNS = (
     Column("waiting", "Waiting", numeric=True),
     Column("letters", "Letters", numeric=True),
     Column("trend", "Last 7 days"),
+    Column("expires_at", "Expires (UTC)"),
     Column("first_seen", "First seen (UTC)"),
     Column("last_seen", "Last seen (UTC)"),
-    Column("expires_at", "Expires (UTC)"),
 )
 
 LETTER_COLUMNS = (
