@@ -37,8 +37,8 @@ class BatchContradictsManifest(Exception):
 class Load:
     """A batch to be inserted: its `file`, and where its manifest stood on the batches topic.
 
-    `facts` are its events as they will be stored, but for the number of the batch, and with the texts of their series,
-    coded, in place of its number.
+    `facts` are its events as they will be stored, but for the number of the batch, and with the texts of their series
+    in place of its number.
 
     Raises:
         BatchUnreadable: it is no batch file of the site.
@@ -63,7 +63,7 @@ class Load:
             )
         if manifest.source is Source.CYCLE_COUNTS:
             events = events.rename_columns({"variance": "quantity"})
-        object.__setattr__(self, "facts", series.coded(events))
+        object.__setattr__(self, "facts", events)
 
     def numbered(self, batch_no: int) -> pa.Table:
         """The facts with the number of their batch."""

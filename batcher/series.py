@@ -18,42 +18,22 @@ _QUERIES = load_queries("series")
 _DENSE = 8  # up to so many times as many codes as there could be are marked one by one, which spares sorting them
 
 
-def coded(events: pa.Table) -> pa.Table:
-    """Events whose texts of series are codes of dictionaries: what takes the time can be done where a file is read."""
-    for name in TEXTS:
-        if name in events.column_names:
-            at = events.column_names.index(name)
-            events = events.set_column(at, name, events.column(name).combine_chunks().dictionary_encode())
-    return events
-
-
 def tell_apart(source: Source, site_id: str, events: pa.Table) -> tuple[pa.Table, Numbers]:
-    """The series of a source's `coded` events at a site, each once, and at which of them each event has its own.
+    """The series of a source's events at a site, each once, and at which place of them each event has its own.
 
     Columns are site_id, source, sku, uom, channel. Events without channels have null.
     """
-    columns = [_codes(events, name) for name in TEXTS]
+    columns = [_encoded(events, name) for name in TEXTS]
     codes = np.zeros(len(events), np.int64)
-    for of_column, values in columns:
-        codes = codes * max(1, len(values)) + of_column
+    for column in columns:
+        codes = codes * max(1, len(column.dictionary)) + np.asarray(column.indices)
     rest, places = _distinct(codes)
     texts: dict[str, pa.Array] = {}
-    for name, (_, values) in reversed(list(zip(TEXTS, columns, strict=True))):
-        rest, chosen = np.divmod(rest, max(1, len(values)))
-        texts[name] = values.take(pa.array(chosen))
+    for name, column in reversed(list(zip(TEXTS, columns, strict=True))):
+        rest, chosen = np.divmod(rest, max(1, len(column.dictionary)))
+        texts[name] = column.dictionary.take(pa.array(chosen))
     same = {"site_id": pa.repeat(site_id, len(rest)), "source": pa.repeat(source.value, len(rest))}
     return pa.table(same | texts), places
-
-
-def _codes(events: pa.Table, name: str) -> tuple[Numbers, pa.Array]:
-    """A column as codes, shape (events,), and the distinct texts that they stand for; null is one of these."""
-    if name not in events.column_names:
-        return np.zeros(len(events), np.int64), pa.nulls(1, pa.string())
-    column = events.column(name).unify_dictionaries().combine_chunks()
-    if not column.null_count:
-        return np.asarray(column.indices), column.dictionary
-    codes = np.asarray(column.indices.fill_null(len(column.dictionary)))
-    return codes, pa.concat_arrays([column.dictionary, pa.nulls(1, pa.string())])
 
 
 def _distinct(codes: Numbers) -> tuple[Numbers, Numbers]:
@@ -64,6 +44,12 @@ def _distinct(codes: Numbers) -> tuple[Numbers, Numbers]:
     there = np.zeros(span, np.bool_)
     there[codes] = True
     return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
+
+
+def _encoded(events: pa.Table, name: str) -> pa.DictionaryArray:
+    if name not in events.column_names:
+        return pa.nulls(len(events), pa.string()).dictionary_encode("encode")
+    return events.column(name).dictionary_encode("encode").combine_chunks()
 
 
 def number(connection: Connection, told: Sequence[pa.Table]) -> list[Numbers]:
