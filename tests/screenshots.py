@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from browser_visits import PHONE, ROOT, WIDE, open_visit
+from browser_visits import ROOT, WIDE, open_visit
 from chromium import FLAGS, chromium
 from confluent_kafka import Producer
 from playwright.async_api import async_playwright
@@ -105,20 +105,11 @@ def pages(demo: Demo) -> dict[str, str]:
     """The paths to be shown, by the names of their pictures."""
     groups = json.loads(demo.run("dlq", "groups", "--waiting", "--json"))
     dates = next(one["id"] for one in groups if one["producer"] == "scanner-7")
-    return {
-        "flow": "/",
-        "batches": "/batches",
-        "velocity": "/velocity",
-        "sku": f"/velocity/{retail_sample.SITE_ID}/85123A",
-        "runs": "/runs",
-        "letters": "/letters",
-        "group": f"/letters/group/{dates}",
-        "audit": "/audit",
-    }
+    return {"flow": "/flow", "velocity": "/velocity", "letters": "/letters", "group": f"/letters/group/{dates}"}
 
 
 async def take(demo: Demo) -> None:
-    """A picture of each page at a desk in light colours, and of two on a phone in dark ones."""
+    """A picture of each page, as wide as a desk's screen and in light colours."""
     shown = pages(demo)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
@@ -128,9 +119,6 @@ async def take(demo: Demo) -> None:
             await visit.page.wait_for_timeout(1_500)  # live parts and charts
             await visit.dress("light", WIDE)
             await visit.page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
-            if name in ("flow", "letters"):
-                await visit.dress("dark", PHONE)
-                await visit.page.screenshot(path=FOLDER / f"{name}-phone.png", animations="disabled")
         await browser.close()
 
 
