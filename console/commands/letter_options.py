@@ -1,13 +1,11 @@
 """The options that say which dead letters are meant, the same for every command that takes them."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.commands.option_groups import taking
 from console.errors import UsageError
 from schemas.errors import ErrorClass
 from schemas.sources import Source
@@ -88,18 +86,5 @@ class LetterOptions:
         )
 
 
-def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter `letters` is made of the options: they take its place in what typer reads."""
-    options = inspect.signature(LetterOptions).parameters
-    parameters = inspect.signature(command).parameters
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        chosen = LetterOptions(**{name: values.pop(name) for name in options})
-        command(letters=chosen, **values)
-
-    shown = [p for name in parameters for p in (options.values() if name == "letters" else [parameters[name]])]
-    shown = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in shown]
-    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
-    return run
+#: A command whose parameter `letters` is made of the options.
+filtered = taking("letters", LetterOptions)

@@ -1,13 +1,12 @@
 """The options that say how letters are sent back, the same for `dlq fix` and `dlq replay`."""
 
 import dataclasses
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from console.commands.option_groups import taking
 
 if TYPE_CHECKING:
     from console.desk.recipes import Recipe
@@ -58,18 +57,5 @@ class ReplayOptions:
         return dataclasses.replace(order, include_parked=self.include_parked, follow=self.follow, **changes)
 
 
-def sending(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter `how` is made of the options: they take its place in what typer reads."""
-    options = inspect.signature(ReplayOptions).parameters
-    parameters = inspect.signature(command).parameters
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        chosen = ReplayOptions(**{name: values.pop(name) for name in options})
-        command(how=chosen, **values)
-
-    shown = [p for name in parameters for p in (options.values() if name == "how" else [parameters[name]])]
-    shown = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in shown]
-    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
-    return run
+#: A command whose parameter `how` is made of the options.
+sending = taking("how", ReplayOptions)

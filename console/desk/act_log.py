@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from console.desk.acts import LETTER, RECIPE, RUN, ActBook
+from console.desk.acts import LETTER, RECIPE, ROOT, RUN, ActBook
 from console.topic_records import decoded
 from runtime.settings import Settings
 from runtime.topic_reader import read_topic
@@ -63,7 +63,7 @@ async def read_acts(settings: Settings, letter_id: str | None = None) -> list[Lo
     async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.AUDIT_LOG)):
         for record in records:
             entry = decoded(record, AuditEntry)
-            if letter_id is None or letter_id in (entry.what.get(LETTER), entry.what.get("root")):
+            if letter_id is None or letter_id in (entry.what.get(LETTER), entry.what.get(ROOT)):
                 _add(found, entry)
     return list(found.values())
 

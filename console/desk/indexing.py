@@ -16,13 +16,13 @@ from uuid import uuid4
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
+from console.desk.acts import LETTER, RECIPE, RECIPE_SHA256, ROOT, RUN, SENT_TO
 from console.desk.grouping import Group
 from console.desk.index_counters import count, expire
 from console.desk.index_file import ask, make_anew, writing
 from console.desk.index_filter import plain
 from console.desk.indexed import HOUR_MS, STATES, State
 from console.desk.letter_headers import read_letter
-from console.desk.letters import REPLAYED
 from console.desk.origins import Origins, place_of
 from console.desk.statements import statement
 from console.topic_records import decoded
@@ -31,7 +31,7 @@ from schemas.records import AuditEntry
 
 #: What an act makes of a letter.
 STATE_AFTER = {"replay": State.REPLAYED, "discard": State.DISCARDED, "park": State.PARKED}
-_DETAILS = ("run", "recipe", "recipe_sha256", "sent_to")  # of an act, in the audit log's `what`
+_DETAILS = (RUN, RECIPE, RECIPE_SHA256, SENT_TO)  # of an act, in the audit log's `what`
 _GROUPS_REMEMBERED = 16_384
 _ROWS_A_STATEMENT = 50
 _MARKS = f"({', '.join('?' * 16)})"
@@ -185,14 +185,14 @@ class IndexWriter:
         count(self._connection, counts)
 
     def _act(self, place: int, entry: AuditEntry) -> tuple[Any, ...]:
-        letter, root = entry.what[REPLAYED], entry.what.get("root")
+        letter, root = entry.what[LETTER], entry.what.get(ROOT)
         run, recipe, recipe_sha256, sent_to = (entry.what.get(name) for name in _DETAILS)
         return (
             place,
             self._origins.of_id(letter),
             None if root is None or root == letter else self._origins.of_id(root),
             entry.at,
-            getattr(entry, "seq", 0),
+            entry.seq,
             _text(entry.who),
             entry.action,
             _text(entry.why),
@@ -238,7 +238,7 @@ class IndexWriter:
 
 
 def _is_of_letter(entry: AuditEntry) -> bool:
-    return entry.action in STATE_AFTER and REPLAYED in entry.what
+    return entry.action in STATE_AFTER and LETTER in entry.what
 
 
 def _text(text: str | None) -> str | None:

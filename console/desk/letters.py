@@ -10,16 +10,12 @@ import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from console.desk.grouping import group_of
-from console.topic_records import decoded
 from runtime.connections import partition_of
 from runtime.settings import Settings
 from runtime.topic_reader import end_offsets, read_topic
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ErrorClass
-from schemas.records import AuditEntry
 from schemas.topics import TopicRole
-
-REPLAYED = "dead_letter"  # in the audit log's `what` of a replay: the letter's id
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +110,3 @@ def _posted(record: ConsumerRecord) -> Posted:
     except ValueError:
         letter = None
     return Posted(letter, record.partition, record.offset)
-
-
-async def replayed_ids(settings: Settings) -> set[str]:
-    """Ids of the letters that the audit log says were replayed.
-
-    Raises:
-        RecordUnreadable: there is something else in the audit log, so what was replayed is not known.
-    """
-    ids: set[str] = set()
-    async for records in read_topic(settings.kafka, settings.topics.name(TopicRole.AUDIT_LOG)):
-        for record in records:
-            entry = decoded(record, AuditEntry)
-            if entry.action == "replay":
-                ids.add(entry.what[REPLAYED])
-    return ids

@@ -11,9 +11,8 @@ import msgspec
 
 from console.audit_run import AuditReport
 from console.client import BatchApi, NotFound, Question
-from console.desk.index import EVERYTHING
 from console.desk.indexed import State
-from console.desk.looking import looking
+from console.desk.looking import letter_counts
 from console.errors import CommandFailed, UsageError
 from console.frontier_board import read_frontiers
 from console.insight.kafka_failures import kafka_failures
@@ -91,8 +90,7 @@ async def gather_report(
 
 
 async def _letters(settings: Settings) -> Letters:
-    async with looking(settings, EVERYTHING) as look:
-        found = await asyncio.to_thread(look.index.stats)
+    found = await letter_counts(settings)
     return Letters(found.total, found.by_state[State.WAITING], found.by_class)
 
 
