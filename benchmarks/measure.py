@@ -13,10 +13,11 @@ Detail = int | float | str
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One lane in one run. `items` are events, facts or rows; `cpu_s` is user and system time of the lane's process.
+    """One lane in one run. `items` are events, facts or rows.
 
-    `rss_mb` is the highest resident memory of the process so far, in MiB. `seconds` and `cpu_s` cover the items alone.
-    Of several processes it is the sum.
+    `seconds` and `cpu_s` cover the items alone; `cpu_s` is user and system time of the lane's process and of those of
+    its children that have ended. `rss_mb` is the highest resident memory of the process so far, in MiB. Of several
+    processes it is the sum.
     """
 
     items: int
@@ -76,8 +77,9 @@ class Stopwatch:
 
 
 def _cpu(process: psutil.Process) -> float:
+    """Seconds, with those of its children that have ended."""
     times = process.cpu_times()
-    return times.user + times.system
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _peak_rss(process: psutil.Process) -> int:

@@ -9,6 +9,7 @@ from aiokafka.structs import ConsumerRecord
 from console.desk.index import DeskIndex
 from console.desk.index_file import open_file
 from console.desk.indexing import IndexWriter, Source
+from console.desk.letter_rows import Stretch, stretch_of
 from schemas.codecs import encode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import ErrorClass
@@ -66,6 +67,11 @@ def letter_records(letters: Sequence[DeadLetter], first: int = 0, partition: int
     return [record(SOURCE.dead_letters, n, one.value, one.to_headers(), partition=partition) for n, one in numbered]
 
 
+def stretch(records: Sequence[ConsumerRecord]) -> Stretch:
+    """Records as the index's writer wants them."""
+    return stretch_of(records, SOURCE.producer_header)
+
+
 def act_records(acts: Sequence[tuple[str, str, dict[str, str]]], first: int = 0) -> list[ConsumerRecord]:
     """Entries of the audit log from an offset on: action, letter id, and what else it is about."""
     entries = [
@@ -92,7 +98,7 @@ class DeskWorld:
 
     def post(self, *letters: DeadLetter) -> None:
         """Letters arrive."""
-        self.writer.add_letters(letter_records(letters, self.letters))
+        self.writer.add_letters(stretch(letter_records(letters, self.letters)))
         self.letters += len(letters)
 
     def expire(self, begin: int) -> None:

@@ -1,6 +1,5 @@
 """A pipeline that has refused records of every kind, and a console that shows them."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import msgspec
 from confluent_kafka import Producer
 from console_world import ConsoleWorld
 from pipeline_world import PipelineWorld
 
-from runtime.settings import Settings
 from sandbox.spoilt_feed import SentLine, spoilt
 from schemas.sources import Source
 
@@ -56,8 +53,7 @@ class LettersWorld:
     def console(self, directory: Path) -> ConsoleWorld:
         """A console of this pipeline that is not started yet."""
         directory.mkdir(exist_ok=True)
-        with patch.dict(os.environ, self.pipeline.environment, clear=True):
-            settings = Settings().model_dump(exclude={"serve"})
+        settings = self.pipeline.settings().model_dump(exclude={"serve"})
         changes = {**settings, "state_dir": directory / "state", "desk": {"recipes": directory / "recipes"}}
         return ConsoleWorld(directory, {**changes, **self.console_changes})
 

@@ -110,10 +110,14 @@ class PipelineWorld:
         base = {name: value for name, value in os.environ.items() if not name.startswith("VELOCITY_")}
         return {**base, **ours, **FAST, **self.extra}
 
+    def settings(self, **environment: str) -> Settings:
+        """What a process of this world reads from its environment, and from what is added to that."""
+        with patch.dict(os.environ, {**self.environment, **environment}, clear=True):
+            return Settings()
+
     def apply_topics(self) -> None:
         """As `velocity topics apply` does, without a process for it, which would take longer than all the rest."""
-        with patch.dict(os.environ, self.environment, clear=True):
-            settings = Settings()
+        settings = self.settings()
         apply(settings, plan_topics(settings).differences)
 
     def topic(self, name: str) -> str:

@@ -3,11 +3,12 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 from console.desk.index_file import index_path, is_damaged, open_file, put_aside
 from console.desk.indexing import IndexMadeAnew, IndexWriter, Source
+from console.desk.letter_reading import read_stretches
 from console.errors import CommandFailed
 from runtime.connections import topic_id
 from runtime.settings import Settings
@@ -15,7 +16,6 @@ from runtime.topic_reader import Bounds, read_topic, topic_bounds
 from schemas.topics import TopicRole
 
 ATTEMPTS = 5
-PORTION = 1_000  # letters in one transaction
 
 #: Told how many letters there are to read in all, and how many more were read.
 Progress = Callable[[int, int], None]
@@ -88,10 +88,10 @@ class _Following:
     async def _read_letters(self, positions: dict[int, int], bounds: dict[int, Bounds]) -> None:
         starts, ends = _span(positions, bounds)
         total = sum(max(0, ends[number] - starts[number]) for number in ends)
-        read = read_topic(self._settings.kafka, self._source.dead_letters, starts=starts, ends=ends, at_most=PORTION)
-        async for records in read:
-            await asyncio.to_thread(self._writer.add_letters, records)
-            self._on_progress(total, len(records))
+        async with aclosing(read_stretches(self._settings, starts, ends)) as stretches:
+            async for stretch in stretches:
+                await asyncio.to_thread(self._writer.add_letters, stretch)
+                self._on_progress(total, len(stretch.letters) + len(stretch.strangers))
 
 
 def _span(positions: dict[int, int], bounds: dict[int, Bounds]) -> tuple[dict[int, int], dict[int, int]]:

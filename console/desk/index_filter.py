@@ -92,6 +92,11 @@ def plain(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def plain_or_none(text: str | None) -> str | None:
+    """The same of a text that may be missing."""
+    return None if text is None else plain(text)
+
+
 def _marks(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
 

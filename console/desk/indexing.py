@@ -19,10 +19,10 @@ from aiokafka.structs import ConsumerRecord
 from console.desk.acts import LETTER, RECIPE, RECIPE_SHA256, ROOT, RUN, SENT_TO
 from console.desk.grouping import Group
 from console.desk.index_counters import count, expire
-from console.desk.index_file import ask, make_anew, writing
-from console.desk.index_filter import plain
+from console.desk.index_file import add_indexes, ask, make_anew, writing
+from console.desk.index_filter import plain, plain_or_none
 from console.desk.indexed import HOUR_MS, STATES, State
-from console.desk.letter_headers import read_letter
+from console.desk.letter_rows import Stretch
 from console.desk.origins import Origins, place_of
 from console.desk.statements import statement
 from console.topic_records import decoded
@@ -85,22 +85,22 @@ class IndexWriter:
                 known = {**self._source.identity, _BUILT: uuid4().hex}
                 self._connection.executemany(statement("set_identity"), known.items())
                 positions = {topic: {} for topic in ends}
+            elif positions[self._source.dead_letters]:  # a first filling that did not end left them out
+                add_indexes(self._connection)
             self._built = known[_BUILT]
             return positions
 
-    def add_letters(self, records: Sequence[ConsumerRecord]) -> None:
-        """Add records of one partition of the dead-letter topic, in the order of their offsets.
+    def add_letters(self, stretch: Stretch) -> None:
+        """Add what a stretch of the dead-letter topic holds.
 
         Raises:
             IndexMadeAnew: read again from `begin`.
         """
-        partition = records[0].partition
         with self._portion():
-            position = self._position(self._source.dead_letters, partition)
-            new = [record for record in records if record.offset >= position]
-            if new:
-                self._add_letters(new)
-                self._reach(self._source.dead_letters, partition, new[-1].offset + 1)
+            position = self._position(self._source.dead_letters, stretch.partition)
+            if stretch.end > position:
+                self._add_letters(stretch, position)
+                self._reach(self._source.dead_letters, stretch.partition, stretch.end)
                 crash_point("index.before_commit")
 
     def add_acts(self, records: Sequence[ConsumerRecord]) -> None:
@@ -130,29 +130,27 @@ class IndexWriter:
                     self._reach(topic, partition, end)
             for partition, begin in begins.items():
                 expire(self._connection, place_of(partition, 0), place_of(partition, begin))
+            add_indexes(self._connection)
             self._groups.clear()  # those that have no letters left are gone
 
     # -- within a transaction ----------------------------------------------------------------------------------------
 
-    def _add_letters(self, records: Sequence[ConsumerRecord]) -> None:
-        letters, strangers = list[list[Any]](), list[tuple[int]]()
-        for record in records:
-            place = place_of(record.partition, record.offset)
-            row = read_letter(record.value, record.headers, self._source.producer_header)
-            if row is None:
-                strangers.append((place,))
-                continue
-            origin = self._origins.of(row.topic, row.partition, row.offset)
-            root = None if row.root is None else self._origins.of_id(row.root)
-            letters.append(
-                [place, origin, self._group_no(row.group), 0, row.timestamp, record.timestamp, row.attempts, root,
-                 row.first_failed_at, row.size, _text(row.site), _text(row.sku), row.stage, row.path, row.message,
-                 row.value]
-            )  # fmt: skip
+    def _add_letters(self, stretch: Stretch, position: int) -> None:
+        """Add what is not below a position."""
+        groups = [self._group_no(group) for group in stretch.groups]
+        sources = [self._origins.of(*source, 0) for source in stretch.sources]
+        first = place_of(stretch.partition, 0)
+        letters = [
+            [first | row.place, sources[row.source] | row.offset, groups[row.group], 0, row.timestamp, row.posted_at,
+             row.attempts, None if row.root is None else self._origins.of_id(row.root), row.first_failed_at, row.size,
+             row.site, row.sku, row.stage, row.path, row.message, row.value]
+            for row in stretch.letters if row.place >= position
+        ]  # fmt: skip
         self._set_states(letters)
         self._insert(letters)
+        strangers = [(first | place,) for place in stretch.strangers if place >= position]
         self._connection.executemany(statement("add_strangers"), strangers)
-        count(self._connection, Counter((row[2], row[3], row[5] // HOUR_MS * HOUR_MS) for row in letters))
+        count(self._connection, Counter([(row[2], row[3], row[5] // HOUR_MS * HOUR_MS) for row in letters]))
 
     def _insert(self, letters: Sequence[list[Any]]) -> None:
         """Many rows a statement: to run one costs as much as the rows of it."""
@@ -193,10 +191,10 @@ class IndexWriter:
             None if root is None or root == letter else self._origins.of_id(root),
             entry.at,
             entry.seq,
-            _text(entry.who),
+            plain(entry.who),
             entry.action,
-            _text(entry.why),
-            *map(_text, (run, recipe, recipe_sha256, sent_to)),
+            plain(entry.why),
+            *map(plain_or_none, (run, recipe, recipe_sha256, sent_to)),
             None if sent_to is None else self._origins.of_id(sent_to),
         )
 
@@ -239,10 +237,6 @@ class IndexWriter:
 
 def _is_of_letter(entry: AuditEntry) -> bool:
     return entry.action in STATE_AFTER and LETTER in entry.what
-
-
-def _text(text: str | None) -> str | None:
-    return None if text is None else plain(text)
 
 
 def _json(numbers: Collection[int]) -> str:

@@ -1,17 +1,26 @@
 """The index of dead letters on a real broker: brought up to date whatever happens, and what commands say of it."""
 
+import asyncio
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from multiprocessing import active_children
 from typing import Any
 
 import command_line
+import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from desk_world import letter
 from pipeline_world import RUN, PipelineWorld, until
 
+from console.desk import letter_reading
+from console.desk.following import follow
+from console.desk.index import DeskIndex
+from console.desk.indexed import IndexedLetter
+from console.errors import CommandFailed
 from sandbox.malformed import write_schema_dir
 from schemas.codecs import encode
 from schemas.dead_letters import DeadLetter
@@ -48,6 +57,28 @@ def test_the_index_keeps_up_whatever_happens(world: PipelineWorld) -> None:
     post(world, [of_world(world, n) for n in range(7)])
     again = stats(world)
     assert (again["total"], again["expired"], again["chains"]) == (7, 0, 7)
+
+
+def test_processes_that_read_beside_make_the_same_index(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each core, where there is much to read; one that is killed ends the command, and nothing is lost."""
+    post(world, [of_world(world, n) for n in range(9_000)])
+    here = _indexed(world)
+    monkeypatch.setattr(letter_reading, "MANY", 1)
+
+    def end_children(total: int, more: int) -> None:
+        for child in active_children():
+            child.kill()
+
+    shutil.rmtree(world.directory / "state" / "desk")
+    with pytest.raises(CommandFailed, match="ended from outside"):
+        asyncio.run(follow(world.settings(), end_children))
+    assert active_children() == []
+    assert _indexed(world) == here
+
+
+def _indexed(world: PipelineWorld) -> list[IndexedLetter]:
+    with DeskIndex.open(asyncio.run(follow(world.settings()))) as index:
+        return index.letters(limit=10_000)
 
 
 def test_commands_say_what_is_alike_what_was_done_and_what_expires(world: PipelineWorld) -> None:

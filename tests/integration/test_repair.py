@@ -5,11 +5,9 @@ Each test is something that goes wrong on other desks. All share one pipeline; t
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import command_line
 import pytest
@@ -18,7 +16,6 @@ from pipeline_world import PipelineWorld, until
 from console.desk.recipes import saved_recipe
 from console.desk.replay_job import ReplayJob
 from console.desk.replay_order import ReplayOrder, ReplayProgress, State
-from runtime.settings import Settings
 from sandbox.kafka import EmbeddedKafka
 from schemas.dead_letters import DeadLetter
 from schemas.sources import Source
@@ -245,8 +242,7 @@ async def replay_of_good_then_bad(world: PipelineWorld, site: str, name: str) ->
     """A replay whose canary passes: three good records go before 117 that fail again."""
     lines = [line(site, n, event_time="2011-03-01T10:00:00Z", quantity=1 if n < 3 else -1) for n in range(120)]
     letters = await asyncio.to_thread(broken, world, site, lines)
-    with patch.dict(os.environ, world.environment, clear=True):
-        settings = Settings()
+    settings = world.settings()
     chosen = saved_recipe(world.directory / "recipes", name)
     order = ReplayOrder(why="w", recipe=chosen, canary=3, rate=25)
 

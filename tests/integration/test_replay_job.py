@@ -5,7 +5,6 @@ No stream worker runs here: what is sent stays where it was sent to.
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import command_line
 import pytest
@@ -28,7 +26,6 @@ from console.desk.replay_order import ReplayOrder, State
 from console.desk.set_aside import set_aside
 from console.desk.wanted import WantedLetters
 from console.errors import CommandFailed
-from runtime.settings import Settings
 from sandbox.kafka import EmbeddedKafka
 from schemas.codecs import decode
 from schemas.dead_letters import DeadLetter
@@ -48,12 +45,6 @@ def world(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> Iterator[
     world.apply_topics()
     yield world
     world.close()
-
-
-def settings_of(world: PipelineWorld, **more: str) -> Settings:
-    """The settings of a process of this world."""
-    with patch.dict(os.environ, {**world.environment, **more}, clear=True):
-        return Settings()
 
 
 def post(world: PipelineWorld, count: int, *, attempts: int = 1, first: int = 0) -> list[DeadLetter]:
@@ -104,14 +95,14 @@ def assert_each_once(world: PipelineWorld, count: int) -> None:
     assert len({entry.what["dead_letter"] for entry in log}) == len(log) == count
     places = {f"{m.topic()}/{m.partition()}/{m.offset()}" for m in world.read(world.source_topic(Source.ORDERS))}
     assert {entry.what["sent_to"] for entry in log} == places
-    trail = asyncio.run(examine_trail(settings_of(world)))
+    trail = asyncio.run(examine_trail(world.settings()))
     assert (trail.problem, trail.unchained) == (None, 0)
 
 
 async def test_cancelling_a_bulk_replay_loses_nothing(world: PipelineWorld) -> None:
     """Paused it sends nothing, resumed it goes on, stopped it says that the rest waits; the next one sends the rest."""
     post(world, 200)
-    settings = settings_of(world)
+    settings = world.settings()
     order = ReplayOrder(rate=400)
     job = ReplayJob(settings, order, WantedLetters(settings, UNIT).read())
     seen: list[State] = []
@@ -144,7 +135,7 @@ async def test_cancelling_a_bulk_replay_loses_nothing(world: PipelineWorld) -> N
 async def test_acts_of_others_fence_a_replay_which_goes_on_and_another_replay_ends_it(world: PipelineWorld) -> None:
     """What was discarded meanwhile is left, also where it was about to be sent; two replays never share letters."""
     letters = post(world, 90)
-    settings = settings_of(world)
+    settings = world.settings()
 
     async def some(chosen: list[DeadLetter]) -> AsyncGenerator[DeadLetter, None]:
         for letter in chosen:

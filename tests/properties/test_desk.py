@@ -2,18 +2,20 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from desk_world import NOON, DeskWorld, letter
+from desk_world import NOON, DeskWorld, letter, record
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from console.desk.grouping import PATH_SHOWN, STRUCTURE_SHOWN, Group, form_of, group_of
+from console.desk.index_filter import plain
 from console.desk.indexed import HOUR_MS, STATES, VALUE_KEPT, State
-from console.desk.letter_headers import read_letter
+from console.desk.letter_rows import Stretch, stretch_of
 from console.desk.letters import LetterFilter, field_text
 from schemas.dead_letters import DeadLetter, Headers
 from schemas.errors import ErrorClass
@@ -83,21 +85,30 @@ def test_a_row_of_the_index_says_what_the_letter_says(
     """Read at once or in two steps it is the same letter of the same group; or it is none, or no number that fits."""
     headers = [*original, *letter(value=value, path=path, headers=()).to_headers()]
     headers = [(name, changes.get(name, data)) for name, data in headers if name not in left_out]
-    row, whole = read_letter(value, headers, "producer"), _whole(value, tuple(headers))
-    if row is None or whole is None:
+    stretch, whole = _read(value, headers), _whole(value, tuple(headers))
+    if not stretch.letters or whole is None:
         numbers = () if whole is None else (whole.partition, whole.offset, whole.timestamp, whole.attempts)
         numbers += () if whole is None else (whole.first_failed_at,)
         assert whole is None or min(numbers) < 0 or max(numbers) >= 1 << 22
+        assert (stretch.letters, stretch.strangers) == ([], [7])
         return
-    assert (row.topic, row.partition, row.offset, row.timestamp) == (
-        *(whole.topic, whole.partition, whole.offset, whole.timestamp),
-    )
-    assert row.group == group_of(whole, "producer")
-    assert (row.root or whole.id, row.path or row.group.path) == (whole.root, whole.path)
+    (row,), (source,), (group,) = stretch.letters, stretch.sources, stretch.groups
+    assert (row.place, row.source, row.group, stretch.strangers) == (7, 0, 0, [])
+    assert (*source, row.offset, row.timestamp) == (whole.topic, whole.partition, whole.offset, whole.timestamp)
+    assert group == group_of(whole, "producer")
+    assert (row.root or whole.id, row.path or group.path) == (whole.root, whole.path)
     assert (row.attempts, row.first_failed_at, row.stage) == (whole.attempts, whole.first_failed_at, whole.stage)
     assert (row.message, row.size) == (whole.message, None if value is None else len(value))
-    assert (row.site, row.sku) == (field_text(value or b"", "site_id"), field_text(value or b"", "sku"))
+    fields = (field_text(value or b"", name) for name in ("site_id", "sku"))
+    assert (row.site, row.sku) == tuple(text and plain(text) for text in fields)
     assert row.value == (None if value is None else value[:VALUE_KEPT])
+
+
+def _read(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Stretch:
+    """As the index gets it: by way of another process."""
+    stretch = stretch_of([record("dead-letters", 7, value, headers)], "producer")
+    assert stretch.end == 8
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(stretch), type=Stretch)
 
 
 def _whole(value: bytes | None, headers: Headers) -> DeadLetter | None:

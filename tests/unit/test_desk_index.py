@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from desk_world import ENDS, NOON, SOURCE, TOPIC, DeskWorld, letter, letter_records, record
+from desk_world import ENDS, NOON, SOURCE, TOPIC, DeskWorld, letter, letter_records, record, stretch
 
 from console.desk.counts_view import expiry_warning, sparkline
 from console.desk.expiry import Retention, retention_ms, time_left
@@ -28,7 +28,7 @@ def test_letters_are_counted_by_class_state_and_chain(world: DeskWorld) -> None:
     """The last act says a letter's state, also where it was read before the letter; the foreign is counted apart."""
     world.act("replay", letter(3).id)
     world.post(letter(1), letter(2), letter(3), letter(4, error_class=ErrorClass.NOT_JSON, value=b"{"))
-    world.writer.add_letters([record(SOURCE.dead_letters, 4, b"x")])
+    world.writer.add_letters(stretch([record(SOURCE.dead_letters, 4, b"x")]))
     world.letters += 1
     world.act("park", letter(1).id)
     world.act("discard", letter(1).id)
@@ -173,12 +173,12 @@ def test_what_two_processes_read_at_once_is_indexed_once(world: DeskWorld) -> No
     records = letter_records([letter(n) for n in range(10)])
     other = IndexWriter(open_file(world.path), SOURCE)
     assert other.begin(ENDS)[SOURCE.dead_letters] == {}
-    world.writer.add_letters(records[:4])
-    other.add_letters(records[:7])
-    world.writer.add_letters(records[4:6])
+    world.writer.add_letters(stretch(records[:4]))
+    other.add_letters(stretch(records[:7]))
+    world.writer.add_letters(stretch(records[4:6]))
     assert world.index.stats().total == 7
     world.writer.finish({0: 7}, ENDS | {SOURCE.dead_letters: {0: 7}})
-    other.add_letters(records[7:])
+    other.add_letters(stretch(records[7:]))
     (group,) = world.index.groups()
     assert (group.letters, len(world.index.letters())) == (3, 3)
 
@@ -192,7 +192,7 @@ def test_an_index_of_another_pipeline_is_begun_again(world: DeskWorld) -> None:
     assert world.index.stats().total == 0
     with pytest.raises(IndexMadeAnew):
         world.post(letter(2))
-    begun.add_letters(letter_records([letter(1), letter(2)]))
+    begun.add_letters(stretch(letter_records([letter(1), letter(2)])))
     assert begun.begin(ENDS)[SOURCE.dead_letters] == {0: 2}
     assert begun.begin(ENDS | {SOURCE.dead_letters: {0: 1}})[SOURCE.dead_letters] == {}
     assert world.index.stats().total == 0
