@@ -9,8 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from acceptance_feeds import RETAIL_ENVIRONMENT, feed_all, start_retail
 from pages_world import PagesWorld, running_pages
+from pipeline_world import PipelineWorld
 
+from sandbox import retail_sample
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 
 #: Tiers whose tests run in one process, one after the other: they share a broker and whole pipelines, and start
@@ -49,6 +52,19 @@ def pages(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     """A pipeline with a console for all tests that only look: see `running_pages`."""
     with running_pages(broker.bootstrap_servers, tmp_path_factory.mktemp("pages")) as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def pipeline(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineWorld]:
+    """The retail sample, produced and drained once for the run."""
+    world = PipelineWorld.whole(broker.bootstrap_servers, tmp_path_factory.mktemp("retail"), 2, RETAIL_ENVIRONMENT)
+    start_retail(world)
+    feed = tmp_path_factory.mktemp("feed")
+    retail_sample.write_feed(feed)
+    feed_all(world, feed)
+    world.drain(within_s=180)
+    yield world
+    world.close()
 
 
 @pytest.fixture

@@ -5,57 +5,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from acceptance_feeds import RETAIL_ENVIRONMENT, coefficients, start_retail
+from acceptance_feeds import RETAIL_ENVIRONMENT, coefficients
 from pipeline_world import PipelineWorld
+from spoilt_retail import AS_OF, OF_EACH, RECIPES, feed_spoilt
 
-from sandbox import retail_sample
-from sandbox.spoilt_feed import SPOILT_KINDS, SpoiltKind, spoilt
-from schemas.sources import Source
-
-OF_EACH = 2_500
-AS_OF = "2011-05-31T23:00:00Z"
-RECIPES = {
-    "scanner-7": """
-        name = "local-times"
-        why = "Scanner 7 writes the site's wall time"
-        [[steps]]
-        op = "time"
-        path = "/event_time"
-        format = "%d/%m/%Y %H:%M"
-        zone = "Europe/London"
-        """,
-    "erp-export": """
-        name = "numbers-as-texts"
-        why = "The export quotes numbers"
-        [match]
-        classes = ["wrong_type"]
-        [[steps]]
-        op = "number"
-        path = "/quantity"
-        """,
-    "handheld-2": """
-        name = "units-in-words"
-        why = "Handhelds of the first series say each"
-        [match]
-        classes = ["unknown_unit"]
-        [[steps]]
-        op = "map"
-        path = "/uom"
-        values = { each = "EA" }
-        """,
-}
+from sandbox.spoilt_feed import SPOILT_KINDS, SpoiltKind
 
 
 @pytest.fixture(scope="module")
 def spoilt_world(make_world: Any) -> Iterator[PipelineWorld]:
     """The sample with 30,000 lines of twelve kinds that are refused, drained."""
     world: PipelineWorld = make_world("spoilt-retail", **RETAIL_ENVIRONMENT)
-    start_retail(world)
-    feed = {source: [line for _, line in lines] for source, lines in retail_sample.sample_feed().items()}
-    world.produce_from(Source.ORDERS, spoilt(feed[Source.ORDERS], OF_EACH))
-    world.produce(Source.RETURNS, feed[Source.RETURNS])
-    world.produce(Source.CYCLE_COUNTS, feed[Source.CYCLE_COUNTS])
-    world.drain(within_s=240)
+    feed_spoilt(world)
     return world
 
 

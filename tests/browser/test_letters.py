@@ -11,8 +11,9 @@ import pytest_asyncio
 from browser_visits import Visit
 from console_world import ConsoleWorld, running
 from hostile_input import MARKUP
+from letters_browser import figure
 from letters_world import LettersWorld, letters_world
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Page, expect
 
 from sandbox.kafka import EmbeddedKafka
 from sandbox.spoilt_feed import SPOILT_KINDS, SentLine
@@ -46,11 +47,6 @@ async def open_group(page: Page, url: str, producer: str, path: str) -> None:
         await page.wait_for_timeout(100)
     await row.first.get_by_role("link").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text(producer)
-
-
-def figure(page: Page, name: str) -> Locator:
-    """The value of a figure."""
-    return page.locator(".figure").filter(has=page.get_by_text(name, exact=True)).locator("dd")
 
 
 async def test_a_kind_of_dead_letter_is_brought_home(visit: Visit, desk: ConsoleWorld) -> None:

@@ -389,6 +389,29 @@ def test_a_form_that_makes_no_sense_is_refused(wrong: dict[str, str]) -> None:
         order_of({"why": "x", **wrong}, Settings(), None)
 
 
+async def test_the_first_reading_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages wait for it a moment; where it takes longer they are shown, and say what they lack."""
+    goes_on = asyncio.Event()
+
+    async def follow(_: Settings, on_progress: Progress) -> None:
+        on_progress(30_000, 12_000)
+        await goes_on.wait()
+
+    monkeypatch.setattr("console.web.letters.follower.follow", follow)
+    monkeypatch.setattr("console.web.letters.follower.FIRST_S", 0.05)
+    follower = IndexFollower(Settings(), Health())
+    task = asyncio.create_task(follower.run())
+    await asyncio.sleep(0)
+    await follower.first_reading()
+    assert follower.filling is not None
+    assert follower.filling.startswith("12,000 of 30,000 letters are in the index so far")
+    goes_on.set()
+    monkeypatch.setattr("console.web.letters.follower.FIRST_S", 60.0)
+    await follower.first_reading()
+    assert follower.filling is None
+    task.cancel()
+
+
 async def test_an_index_that_is_not_kept_up_to_date_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """The health says so as long as reading fails, or where it takes long; and no longer than that."""
     health, answers = Health(), [CommandFailed("the disk is full"), None]

@@ -37,8 +37,8 @@ async def show_acts(request: web.Request) -> web.Response:
     table = arrange([act_row(act) for act in acts], COLUMNS, TableQuery.read(request.query), "Acts")
     if table.query.csv:
         return csv_file(table, "dead-letter-acts.csv")
-    trouble = request.app[DESK].follower.trouble
-    return render(request, "letters/acts.html", {"tab": "acts", "table": table, "shown": SHOWN, "trouble": trouble})
+    context = {"tab": "acts", "table": table, "shown": SHOWN, "follower": request.app[DESK].follower}
+    return render(request, "letters/acts.html", context)
 
 
 def act_row(act: Act) -> Row:

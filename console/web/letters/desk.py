@@ -67,6 +67,7 @@ class Desk:
     async def ask(self, question: Callable[[DeskIndex], Answer]) -> Answer:
         """What the index answers, asked in a thread."""
         self.begin()
+        await self.follower.first_reading()
 
         def ask() -> Answer:
             with DeskIndex.open(self._path) as index:

@@ -14,19 +14,25 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 2.0
 AGAIN_S = 5.0  # after a failure
+FIRST_S = 2.0  # that the first questions wait for the first reading
 LATE_S = 10.0  # after which pages and `/readyz` say that the index lags
 REASON, LAGS = "letters-index", "the index of dead letters lags"
 
 
 class IndexFollower:
-    """Reads what the topics have beyond the index, again and again. `followed_at` is in seconds since the epoch."""
+    """Reads what the topics have beyond the index, again and again.
+
+    `followed_at` is in seconds since the epoch; `filling` says how far the first reading is, `trouble` what is wrong.
+    """
 
     def __init__(self, settings: Settings, health: Health) -> None:
         self._settings, self._health = settings, health
         self._wanted = asyncio.Event()
         self._began_s = time.monotonic()
         self._read = 0
+        self._first = asyncio.Event()
         self.followed_at: float | None = None
+        self.filling: str | None = None
         self.trouble: str | None = None
 
     async def run(self) -> None:
@@ -38,11 +44,19 @@ class IndexFollower:
             except Exception as error:  # whatever it is, the index stays as it was and the pages say so
                 self.trouble = f"the index of dead letters is not kept up to date: {_reason(error)}"
                 self._health.raise_reason(REASON, self.trouble)
-                await self._sleep(AGAIN_S)
+                pause_s = AGAIN_S
             else:
-                self.followed_at, self.trouble = time.time(), None
+                self.followed_at, self.filling, self.trouble = time.time(), None, None
                 self._health.clear(REASON)
-                await self._sleep(EVERY_S)
+                pause_s = EVERY_S
+            self._first.set()
+            await self._sleep(pause_s)
+
+    async def first_reading(self) -> None:
+        """Wait for its end, but not longer than a page may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._began_s + FIRST_S - time.monotonic())):
+                await self._first.wait()
 
     def hurry(self) -> None:
         """Somebody has acted: look again at once."""
@@ -50,6 +64,10 @@ class IndexFollower:
 
     def _on_progress(self, total: int, more: int) -> None:
         self._read += more
+        if self.followed_at is None:
+            self.filling = (
+                f"{self._read:,} of {total:,} letters are in the index so far; only these are shown and counted."
+            )
         if time.monotonic() - self._began_s > LATE_S:
             self.trouble = f"{LAGS}: {self._read:,} of {total:,} new letters are in it"
             self._health.raise_reason(REASON, LAGS)  # without the figures: each new reason is a line of the log

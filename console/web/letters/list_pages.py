@@ -11,6 +11,7 @@ from console.desk.indexed import GroupSummary, IndexedLetter, LetterCounts, Stat
 from console.web.keys import SETTINGS
 from console.web.letters.choice import MOST_OF_A_FILE, PAGE, Choice, read_choice
 from console.web.letters.desk import DESK
+from console.web.letters.follower import IndexFollower
 from console.web.letters.overview import (
     GROUP_COLUMNS,
     LETTER_COLUMNS,
@@ -65,7 +66,7 @@ async def show_groups(request: web.Request) -> web.Response:
         "counts": counts,
         "by_source": {source_name(topic, topics): count for topic, count in counts.by_topic.items()},
         "table": table,
-        **_filter_lists(desk.follower.trouble),
+        **_filter_lists(desk.follower),
     }
     return render(request, "letters/groups.html", context)
 
@@ -97,7 +98,7 @@ async def show_group(request: web.Request) -> web.Response:
         "table": _letters(found[:PAGE], query),
         "next": choice.url(before=str(found[PAGE - 1].cursor)) if len(found) > PAGE else None,
         "first": choice.url() if choice.before else None,
-        **_filter_lists(desk.follower.trouble),
+        **_filter_lists(desk.follower),
     }
     return render(request, "letters/group.html", context)
 
@@ -119,9 +120,10 @@ def _letters(found: list[IndexedLetter], query: TableQuery) -> Table:
     return arrange([letter_row(letter) for letter in found], LETTER_COLUMNS, query, "Letters")
 
 
-def _filter_lists(trouble: str | None) -> dict[str, Any]:
+def _filter_lists(follower: IndexFollower) -> dict[str, Any]:
     return {
-        "trouble": trouble,
+        "follower": follower,
+        "renews": True,
         "classes": list(ErrorClass),
         "sources": list(Source),
         "states": list(State),

@@ -91,7 +91,7 @@ async def _show(
     topics = source_topics(request)
     context = {
         "tab": "groups",
-        "trouble": desk.follower.trouble,
+        "follower": desk.follower,
         "group": summary.id,
         "summary": summary,
         "title": describe(summary),

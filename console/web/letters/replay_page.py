@@ -42,7 +42,7 @@ async def show_replay(request: web.Request) -> web.Response:
     recipe = await _recipe_of(request, request.query.get("recipe"))
     context = {
         "tab": "groups",
-        "trouble": request.app[DESK].follower.trouble,
+        "follower": request.app[DESK].follower,
         "group": summary.id,
         "summary": summary,
         "title": describe(summary),
