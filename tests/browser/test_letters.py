@@ -1,9 +1,11 @@
 """Dead letters in a real browser: grouped, repaired by a recipe written there, replayed live, and followed home."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,11 +17,18 @@ from letters_browser import figure
 from letters_world import LettersWorld, letters_world
 from playwright.async_api import Page, expect
 
+from console.desk.dry_run import DryRun, dry_run
+from console.web.navigation import PLACES
+from runtime.access import Role
 from sandbox.kafka import EmbeddedKafka
 from sandbox.spoilt_feed import SPOILT_KINDS, SentLine
 
 KINDS = 20
 expect.set_options(timeout=20_000)  # a machine may have other things to do
+FORGED = """([path, csrf]) => {
+    const body = new URLSearchParams({csrf, why: "x", act: "park"});
+    return fetch(path, {method: "POST", body}).then(answer => answer.status);
+}"""
 KNOWN_PRODUCERS = re.compile("|".join({kind.producer for kind in SPOILT_KINDS}))
 
 
@@ -103,6 +112,56 @@ async def test_a_kind_of_dead_letter_is_brought_home(visit: Visit, desk: Console
     for name in ("acts", "held", "jobs"):
         await page.goto(f"{desk.url}/letters/{name}")
         await visit.check(f"letters-{name}")
+
+
+async def test_a_viewer_sees_everything_and_acts_on_nothing(
+    visit: Visit, letters: LettersWorld, tmp_path: Path
+) -> None:
+    """Every page opens with a viewer's session, none has anything that acts, and what a page might forge is refused."""
+    console, page = letters.console(tmp_path), visit.page
+    token = console.token("wall", Role.VIEWER)
+    async with running(console) as desk:
+        await visit.log_in(desk.url, token)
+        await open_group(page, desk.url, "scanner-9", "$.event_time")
+        group = page.url.partition("?")[0].removeprefix(desk.url)
+        for path in [*(place.path for place in PLACES), group, f"{group}/repair", f"{group}/replay", "/letters/jobs"]:
+            await page.goto(desk.url + path)
+            await expect(page.locator("main h1")).to_be_visible()
+            assert await page.locator("main form[method=post] button, main [hx-post] button").count() == 0, path
+        await page.goto(f"{desk.url}{group}/replay")
+        await expect(page.locator("main")).to_contain_text("log in with an operator's token")
+        await visit.check("letters-viewer")
+        csrf = await page.locator("header input[name=csrf]").first.get_attribute("value")
+        for act in ("act", "replay", "dry-run"):
+            assert await page.evaluate(FORGED, [f"{group}/{act}", csrf]) == 403
+
+
+async def test_a_long_dry_run_says_how_far_it_is(
+    visit: Visit, desk: ConsoleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its page goes on to the result by itself, and can be opened elsewhere."""
+    monkeypatch.setattr("console.web.letters.dry_run_page.PATIENCE_S", 0.0)
+    page = visit.page
+    goes_on = asyncio.Event()
+
+    async def held_up(settings: Any, order: Any, letters: Any, *, on_progress: Any) -> DryRun:
+        on_progress(7)
+        await goes_on.wait()
+        return await dry_run(settings, order, letters, on_progress=on_progress)
+
+    monkeypatch.setattr("console.web.letters.trials.dry_run", held_up)
+    await open_group(page, desk.url, "handheld-2", "$.uom")
+    await page.get_by_role("link", name="Replay as they are").click()
+    await page.get_by_role("button", name="Dry run").click()
+    said = page.locator("#dry-run")
+    await expect(said).to_contain_text(f"7 of {KINDS} letters are judged")
+    await visit.check("letters-dry-run-under-way")
+    await page.goto(f"{desk.url}{await said.get_by_role('link', name='See how far it is').get_attribute('href')}")
+    await expect(said).to_contain_text(f"7 of {KINDS} letters are judged")
+    goes_on.set()
+    await expect(said).to_contain_text("The gate would take 0 of")
+    await page.reload()
+    await expect(said).to_contain_text("The gate would take 0 of")
 
 
 async def test_a_replay_is_stopped_and_outlives_no_server(visit: Visit, desk: ConsoleWorld) -> None:

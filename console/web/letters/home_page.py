@@ -11,7 +11,6 @@ from console.desk.index import DeskIndex
 from console.desk.indexed import Act, IndexedLetter
 from console.web.keys import SETTINGS
 from console.web.letters.desk import DESK
-from console.web.navigation import Place
 from console.web.rendering import PLACES, render
 from console.web.visible import clipped, visible
 
@@ -44,6 +43,6 @@ async def show_outcome(request: web.Request) -> web.Response:
         "tone": TONES.get(outcome.state, "plain"),
         "word": outcome.state.replace("_", " "),
         "again": outcome.state in ON_THE_WAY,
-        "has_batches": Place("/batches", "Batches") in request.app[PLACES],
+        "has_batches": any(place.path == "/batches" for place in request.app[PLACES]),
     }
     return render(request, "letters/home.html", context)
