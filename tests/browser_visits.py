@@ -1,7 +1,6 @@
 """Visits of a real browser: what has to hold of every page, and pictures of it."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -98,23 +97,3 @@ async def open_visit(browser: Browser) -> Visit:
     context = await browser.new_context(viewport={"width": WIDE, "height": 900})
     context.set_default_timeout(15_000)
     return Visit(await context.new_page()).watch()
-
-
-async def take_pictures(
-    browser: Browser, url: str, paths: Sequence[tuple[str, str]], folder: Path, token: str | None = None
-) -> list[Path]:
-    """Pictures of (name, path) each, in light and dark, at a desk and on a phone: `NAME-light-1280.png` and so on."""
-    visit = await open_visit(browser)
-    try:
-        if token:
-            await visit.log_in(url, token)
-        files = list[Path]()
-        for name, path in paths:
-            await visit.page.goto(url + path)
-            for scheme in ("light", "dark"):
-                for width in (WIDE, PHONE):
-                    await visit.dress(scheme, width)
-                    files.append(await visit.picture(f"{name}-{scheme}-{width}", folder))
-        return files
-    finally:
-        await visit.page.context.close()

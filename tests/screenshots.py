@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from browser_visits import ROOT, WIDE, open_visit
 from chromium import FLAGS, chromium
 from confluent_kafka import Producer
 from playwright.async_api import async_playwright
+from spoilt_retail import RECIPES
 
 from sandbox import retail_sample
 from sandbox.spoilt_feed import SPOILT_KINDS, spoilt
@@ -27,18 +29,6 @@ FOLDER = ROOT / "docs" / "screenshots"
 VELOCITY = [sys.executable, "-m", "console.main"]
 OF_EACH = 40
 WITHIN_S = 120
-RECIPE = """
-name = "units-in-words"
-why = "Handhelds of the first series say each"
-
-[match]
-classes = ["unknown_unit"]
-
-[[steps]]
-op = "map"
-path = "/uom"
-values = { each = "EA" }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,9 @@ class Demo:
 @contextmanager
 def running_demo() -> Iterator[Demo]:
     """`velocity demo --keep`, once it has done its work."""
-    with subprocess.Popen([*VELOCITY, "demo", "--keep"], text=True, stdout=subprocess.PIPE) as process:
+    environment = {**os.environ, "LOGNAME": "operator"}  # whom pictures show
+    command = [*VELOCITY, "demo", "--keep"]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=environment) as process:
         try:
             said = ""
             for line in process.stdout or ():
@@ -90,7 +82,7 @@ def spoil(demo: Demo) -> None:
         time.sleep(1)
     recipe = demo.file.parent / "recipes" / "units-in-words.toml"
     recipe.parent.mkdir(exist_ok=True)
-    recipe.write_text(RECIPE)
+    recipe.write_text(RECIPES["handheld-2"])
     why = ("--why", "firmware updated, ticket 4711")
     demo.run("dlq", "fix", "--recipe", "units-in-words", "--class", "unknown_unit", *why, "--follow")
     demo.run("drain")

@@ -1,7 +1,7 @@
 """Rows of the index as what it answers with."""
 
 from console.desk.grouping import Group
-from console.desk.indexed import STATES, Act, Cursor, GroupSummary, IndexedLetter
+from console.desk.indexed import STATES, Cursor, GroupSummary, IndexedAct, IndexedLetter
 from console.desk.origins import Origins, split
 
 
@@ -37,11 +37,11 @@ def letter_in(row: tuple, origins: Origins) -> IndexedLetter:
     )
 
 
-def act_in(row: tuple, origins: Origins) -> Act:
+def act_in(row: tuple, origins: Origins) -> IndexedAct:
     """Of a row of `acts`."""
     place, origin, root, at, seq, who, action, why, run, recipe, recipe_sha256, sent_to, failed_again = row
     letter_id = origins.text(origin)
-    return Act(
+    return IndexedAct(
         letter=letter_id,
         root=letter_id if root is None else origins.text(root),
         at=at,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from console.client import BatchApi
 from console.desk.counting import Counted, ask_batch_stage
-from console.desk.indexed import Act, IndexedLetter
+from console.desk.indexed import IndexedAct, IndexedLetter
 from console.desk.whereabouts import InBatch, InOpenWindow, NotTaken, Whereabouts, locate, window_text
 from runtime.settings import Settings
 from schemas.records import BatchKind
@@ -24,7 +24,7 @@ class Outcome:
     run_id: str | None = None
 
 
-async def outcome_of(settings: Settings, last: IndexedLetter, act: Act | None) -> Outcome:
+async def outcome_of(settings: Settings, last: IndexedLetter, act: IndexedAct | None) -> Outcome:
     """Where a chain stands whose last letter this is, `act` being the last thing that was done to it.
 
     Raises:

@@ -17,9 +17,9 @@ from console.desk.index_filter import Where, groups_where, is_of_groups, letters
 from console.desk.indexed import (
     STATES,
     VALUE_KEPT,
-    Act,
     Cursor,
     GroupSummary,
+    IndexedAct,
     IndexedLetter,
     LetterCounts,
     Place,
@@ -159,7 +159,7 @@ class DeskIndex:
         letters = [letter_in(row, self._origins) for row in self._rows("letters", where, limit=-1)]
         return sorted(letters, key=lambda one: (one.attempts, one.timestamp, one.place))
 
-    def acts(self, letter_ids: Iterable[str] = (), *, root: str | None = None) -> list[Act]:
+    def acts(self, letter_ids: Iterable[str] = (), *, root: str | None = None) -> list[IndexedAct]:
         """What was done about some letters, or about all of a chain, in the order of the audit log."""
         numbers = [number for one in letter_ids if (number := self._origins.known(one)) is not None]
         where = Where([f"a.origin IN ({', '.join('?' * len(numbers))})"], [*numbers])
@@ -168,7 +168,7 @@ class DeskIndex:
             where = Where(["a.root = ? OR a.origin = ?"], [number, number])
         return [act_in(row, self._origins) for row in self._rows("acts", where)]
 
-    def newest_acts(self, limit: int) -> list[Act]:
+    def newest_acts(self, limit: int) -> list[IndexedAct]:
         """At most so many entries of the audit log about letters, the newest first."""
         where = Where(["a.place > (SELECT max(place) - ? FROM acts)"], [limit])
         return [act_in(row, self._origins) for row in reversed(self._rows("acts", where))]

@@ -28,6 +28,7 @@ CREATE TABLE letters (
     message TEXT NOT NULL,
     value BLOB                       -- its beginning
 );
+CREATE INDEX letters_by_root ON letters (root) WHERE root IS NOT NULL;
 CREATE TABLE strangers (place INTEGER PRIMARY KEY);
 CREATE TABLE acts (
     place INTEGER PRIMARY KEY, origin INTEGER NOT NULL, root INTEGER, at INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -41,7 +42,6 @@ CREATE INDEX acts_by_root ON acts (root) WHERE root IS NOT NULL;
 -- name: letter_indexes
 -- Not part of the schema: a new index is filled without them, which takes half the time.
 CREATE INDEX IF NOT EXISTS letters_by_origin ON letters (origin);
-CREATE INDEX IF NOT EXISTS letters_by_root ON letters (root) WHERE root IS NOT NULL;
 CREATE INDEX IF NOT EXISTS letters_by_time ON letters (timestamp);
 CREATE INDEX IF NOT EXISTS letters_by_group ON letters (group_no, timestamp);
 

@@ -89,7 +89,7 @@ class IndexedLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class IndexedAct:
     """An entry of the audit log about a letter.
 
     `run` is the command that it was part of, the same for all letters of a replay. `failed_again_as` is the id of the

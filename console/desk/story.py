@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.desk.home import PAST, Outcome, outcome_of
-from console.desk.indexed import Act, IndexedLetter
+from console.desk.indexed import IndexedAct, IndexedLetter
 from runtime.settings import Settings
 from schemas.instants import rfc3339
 
@@ -15,10 +15,10 @@ class Story:
     """The letters of a chain in the order of their attempts, the acts on them, and the outcome."""
 
     letters: Sequence[IndexedLetter]
-    acts: Sequence[Act]
+    acts: Sequence[IndexedAct]
     outcome: Outcome
 
-    def acts_on(self, letter: IndexedLetter) -> list[Act]:
+    def acts_on(self, letter: IndexedLetter) -> list[IndexedAct]:
         """What was done to one of the letters, the oldest first."""
         return [act for act in self.acts if act.letter == letter.id]
 
@@ -30,7 +30,7 @@ class Story:
         }
 
 
-def _letter_json(letter: IndexedLetter, acts: Sequence[Act]) -> dict[str, Any]:
+def _letter_json(letter: IndexedLetter, acts: Sequence[IndexedAct]) -> dict[str, Any]:
     return {
         "id": letter.id,
         "attempts": letter.attempts,
@@ -53,7 +53,7 @@ def _letter_json(letter: IndexedLetter, acts: Sequence[Act]) -> dict[str, Any]:
     }
 
 
-async def tell(settings: Settings, chain: Sequence[IndexedLetter], acts: Sequence[Act]) -> Story:
+async def tell(settings: Settings, chain: Sequence[IndexedLetter], acts: Sequence[IndexedAct]) -> Story:
     """The story of a chain, which has one letter at least; its acts are in the order of the audit log.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 
 from console.desk.decoded import Decoded, decode_value
 from console.desk.expiry import UNLIMITED, Retention, time_left
-from console.desk.indexed import Act, IndexedLetter
+from console.desk.indexed import IndexedAct, IndexedLetter
 from console.screen import Cell
 from schemas.dead_letters import DeadLetter
 from schemas.errors import MEANINGS
@@ -24,7 +24,7 @@ class Known:
 
     indexed: IndexedLetter
     chain: Sequence[IndexedLetter] = ()
-    acts: Sequence[Act] = ()
+    acts: Sequence[IndexedAct] = ()
     retention: Retention = UNLIMITED
     now: int = 0
 
@@ -73,7 +73,7 @@ def json_known(letter: DeadLetter, known: Known, decoded: Decoded) -> dict[str, 
     }
 
 
-def json_acts(acts: Sequence[Act]) -> list[dict[str, Any]]:
+def json_acts(acts: Sequence[IndexedAct]) -> list[dict[str, Any]]:
     """What was done, as JSON."""
     return [{**asdict(act), "at": rfc3339(act.at)} for act in acts]
 
@@ -127,7 +127,7 @@ def _known_lines(known: Known) -> Iterator[str]:
     yield f"  state       {indexed.state.value}"
 
 
-def history(acts: Sequence[Act]) -> Iterator[str]:
+def history(acts: Sequence[IndexedAct]) -> Iterator[str]:
     """What was done about a chain, an act a line."""
     for act in acts:
         yield f"  {act.action:11} {rfc3339(act.at)} by {act.who}{f': {act.why}' if act.why else ''}"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from browser_visits import Visit, take_pictures
+from browser_visits import Visit
 from console_world import ConsoleWorld, running
 from hostile_input import MARKUP
-from playwright.async_api import Browser, expect
+from playwright.async_api import expect
 
 from runtime.access import Role
 
@@ -157,14 +157,3 @@ async def test_what_attackers_write_stays_text(visit: Visit, tmp_path: Path) -> 
         assert await page.locator("#table-main tbody tr").count() == len(MARKUP) + 1
         assert await page.locator(".plot canvas").count() == 1
         await visit.check("hostile")
-
-
-async def test_pictures_are_taken_in_both_colours_and_widths(browser: Browser, tmp_path: Path) -> None:
-    """Of every page that is named, behind a login too."""
-    world = ConsoleWorld(tmp_path)
-    token = world.token("camera", Role.VIEWER)
-    async with running(world) as console:
-        files = await take_pictures(browser, console.url, [("sample", "/sample")], tmp_path / "shots", token)
-    names = ["sample-light-1280.png", "sample-light-390.png", "sample-dark-1280.png", "sample-dark-390.png"]
-    assert [file.name for file in files] == names
-    assert len({file.read_bytes() for file in files}) == 4

@@ -14,7 +14,7 @@ from console.desk.expiry import Retention
 from console.desk.following import Progress
 from console.desk.grouping import Group
 from console.desk.held import HeldGroup
-from console.desk.indexed import HOUR_MS, Act, Cursor, GroupSummary, IndexedLetter, Place, State, Trend
+from console.desk.indexed import HOUR_MS, Cursor, GroupSummary, IndexedAct, IndexedLetter, Place, State, Trend
 from console.desk.recipes import parse_recipe
 from console.desk.repair import Unrepairable
 from console.desk.replay_order import ReplayProgress
@@ -222,7 +222,7 @@ def test_hostile_letters_make_harmless_rows() -> None:
 def test_a_story_is_told_in_order() -> None:
     """Refused, sent back, failed again: by whom, why, with what, and as which letter."""
     again = letter(id=f"{TOPIC}/0/9", attempts=2, root=f"{TOPIC}/0/7", posted_at=NOW + 2_000)
-    act = Act(
+    act = IndexedAct(
         letter=f"{TOPIC}/0/7",
         root=f"{TOPIC}/0/7",
         at=NOW + 1_000,

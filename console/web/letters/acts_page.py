@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from console.desk.indexed import Act
+from console.desk.indexed import IndexedAct
 from console.web.letters.desk import DESK
 from console.web.letters.story import WORDS
 from console.web.rendering import csv_file, render
@@ -41,7 +41,7 @@ async def show_acts(request: web.Request) -> web.Response:
     return render(request, "letters/acts.html", context)
 
 
-def act_row(act: Act) -> Row:
+def act_row(act: IndexedAct) -> Row:
     """An act in the list."""
     return {
         "at": rfc3339(act.at),

@@ -8,7 +8,7 @@ from aiohttp import web
 from console.client import NotFound
 from console.desk.home import outcome_of
 from console.desk.index import DeskIndex
-from console.desk.indexed import Act, IndexedLetter
+from console.desk.indexed import IndexedAct, IndexedLetter
 from console.web.keys import SETTINGS
 from console.web.letters.desk import DESK
 from console.web.rendering import PLACES, render
@@ -27,7 +27,7 @@ async def show_outcome(request: web.Request) -> web.Response:
     """What has become of the chain that a letter belongs to."""
     desk, letter_id = request.app[DESK], request.match_info["id"]
 
-    def read(index: DeskIndex) -> tuple[IndexedLetter | None, list[Act]]:
+    def read(index: DeskIndex) -> tuple[IndexedLetter | None, list[IndexedAct]]:
         letter = index.letter(letter_id)
         last = index.chain(letter.root)[-1] if letter else None
         return last, index.acts([last.id]) if last else []

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from console.client import NotFound
 from console.desk.index import DeskIndex
-from console.desk.indexed import Act, IndexedLetter
+from console.desk.indexed import IndexedAct, IndexedLetter
 from console.web.letters.desk import DESK
 from console.web.letters.story import told
 from console.web.letters.value_view import show_value
@@ -29,7 +29,7 @@ async def show_letter(request: web.Request) -> web.Response:
     """Everything that is known of a letter."""
     desk, letter_id = request.app[DESK], request.match_info["id"]
 
-    def read(index: DeskIndex) -> tuple[IndexedLetter | None, Sequence[IndexedLetter], Sequence[Act]]:
+    def read(index: DeskIndex) -> tuple[IndexedLetter | None, Sequence[IndexedLetter], Sequence[IndexedAct]]:
         letter = index.letter(letter_id)
         if letter is None:
             return None, (), ()

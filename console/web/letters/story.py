@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from console.desk.indexed import Act, IndexedLetter
+from console.desk.indexed import IndexedAct, IndexedLetter
 from console.web.visible import clipped, visible
 
 WORDS = {"replay": "Sent back", "discard": "Discarded", "park": "Parked"}
@@ -20,7 +20,7 @@ class Step:
     details: tuple[tuple[str, str], ...]
 
 
-def told(chain: Sequence[IndexedLetter], acts: Sequence[Act]) -> list[Step]:
+def told(chain: Sequence[IndexedLetter], acts: Sequence[IndexedAct]) -> list[Step]:
     """The steps of a chain in the order in which they happened."""
     steps = [*map(_failure, chain), *map(_act, acts)]
     return sorted(steps, key=lambda step: step.at)
@@ -33,7 +33,7 @@ def _failure(letter: IndexedLetter) -> Step:
     return Step(letter.posted_at, what, "warn" if letter.attempts == 1 else "bad", letter.id, details)
 
 
-def _act(act: Act) -> Step:
+def _act(act: IndexedAct) -> Step:
     details = [("by", act.who), ("reason", act.why)]
     if act.recipe:
         details.append(("recipe", f"{act.recipe} (SHA-256 {(act.recipe_sha256 or '')[:12]}…)"))
