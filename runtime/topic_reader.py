@@ -1,14 +1,16 @@
 """Reading a topic from one offset to another, once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing
+from typing import NamedTuple, cast
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from runtime.connections import REQUEST_TIMEOUT_S, admin_client, reading
 from runtime.settings import KafkaSettings
+from runtime.source_record import SourceRecord, spare_records
 
 POLL_MS = 500
 
@@ -68,14 +70,33 @@ async def read_topic(
     starts: dict[int, int] | None = None,
     ends: dict[int, int] | None = None,
     isolation: str = "read_committed",
-    at_most: int | None = None,
 ) -> AsyncIterator[list[ConsumerRecord]]:
     """Records of a whole topic in batches, each of one partition in offset order; by default the committed ones.
+
+    See `read_partitions`.
+    """
+    async with aclosing(read_partitions(kafka, topic, starts=starts, ends=ends, isolation=isolation)) as read:
+        async for _, records in read:
+            yield cast(list[ConsumerRecord], records)
+
+
+async def read_partitions(
+    kafka: KafkaSettings,
+    topic: str,
+    *,
+    starts: dict[int, int] | None = None,
+    ends: dict[int, int] | None = None,
+    isolation: str = "read_committed",
+    at_most: int | None = None,
+    lean: bool = False,
+) -> AsyncGenerator[tuple[int, Sequence[SourceRecord]], None]:
+    """Numbers of partitions with some of their records in offset order, until the whole topic was read.
 
     Reads partition p over `[starts[p], ends[p])`: from the log's start where not given, up to the *uncommitted* end
     captured at the call where not given. So it waits for transactions open by then instead of missing what they
     hold once committed. `at_most` so many records are decoded at a time: where each is large or has many headers, fewer
-    are quicker, for the garbage collector looks through all that are there.
+    are quicker, for the garbage collector looks through all that are there. `lean`: without aiokafka's record objects,
+    where that goes.
     """
     if ends is None:
         ends = await end_offsets(kafka, topic, isolation="read_uncommitted")
@@ -86,6 +107,8 @@ async def read_topic(
     async with reading(kafka, isolation_level=isolation) as consumer:
         consumer.assign(list(wanted))
         await consumer.seek_to_beginning()
+        if lean:
+            spare_records(consumer._fetcher)
         for tp in wanted:
             if starts.get(tp.partition):
                 consumer.seek(tp, starts[tp.partition])
@@ -94,4 +117,4 @@ async def read_topic(
             for tp, records in (await consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=at_most)).items():
                 kept = [record for record in records if record.offset < wanted[tp]]
                 if kept:
-                    yield kept
+                    yield tp.partition, kept

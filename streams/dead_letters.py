@@ -1,10 +1,10 @@
 """A refused record with its coordinates and the reason."""
 
 from runtime import VERSION
+from runtime.source_record import SourceRecord
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.records import partition_key
 from streams.intake import Rejection
-from streams.source_record import SourceRecord
 
 
 def dead_letter(topic: str, partition: int, record: SourceRecord, rejection: Rejection) -> DeadLetter:

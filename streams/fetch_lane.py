@@ -24,8 +24,8 @@ from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from runtime.source_record import SourceRecord, spare_records
 from streams import metrics
-from streams.source_record import SourceRecord, spare_records
 
 IDLE_SLEEP_S = 0.05
 #: How long a broker may wait for news of quiet partitions. While it does, aiokafka asks it for nothing else, so one

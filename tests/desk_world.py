@@ -69,7 +69,7 @@ def letter_records(letters: Sequence[DeadLetter], first: int = 0, partition: int
 
 def stretch(records: Sequence[ConsumerRecord]) -> Stretch:
     """Records as the index's writer wants them."""
-    return stretch_of(records, SOURCE.producer_header)
+    return stretch_of(records[0].partition, records, SOURCE.producer_header)
 
 
 def act_records(acts: Sequence[tuple[str, str, dict[str, str]]], first: int = 0) -> list[ConsumerRecord]:

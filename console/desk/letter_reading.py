@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from multiprocessing.connection import Connection, wait
 
 import msgspec
@@ -16,10 +17,11 @@ import msgspec
 from console.desk.letter_rows import Stretch, stretch_of
 from console.errors import CommandFailed
 from runtime.settings import Settings
-from runtime.topic_reader import read_topic
+from runtime.topic_reader import read_partitions
 from schemas.topics import TopicRole
 
 MANY = 50_000  # letters for which other processes, which start in about a second, are worth it
+READERS = 3  # of some 100 MB each; more would read faster than one can insert
 STRETCH = 2_000  # letters in one transaction
 
 Offsets = dict[int, int]  # by partition
@@ -40,14 +42,17 @@ def read_stretches(settings: Settings, starts: Offsets, ends: Offsets) -> AsyncG
 
 async def _read_here(settings: Settings, starts: Offsets, ends: Offsets) -> AsyncGenerator[Stretch, None]:
     topic, header = settings.topics.name(TopicRole.DEAD_LETTERS), settings.desk.producer_header
-    async for records in read_topic(settings.kafka, topic, starts=starts, ends=ends, at_most=STRETCH):
-        yield await asyncio.to_thread(stretch_of, records, header)
+    lean = settings.stream.lean_records
+    read = read_partitions(settings.kafka, topic, starts=starts, ends=ends, at_most=STRETCH, lean=lean)
+    async with aclosing(read):
+        async for partition, records in read:
+            yield await asyncio.to_thread(stretch_of, partition, records, header)
 
 
 async def _read_beside(settings: Settings, starts: Offsets, ends: Offsets) -> AsyncGenerator[Stretch, None]:
     decode = msgspec.msgpack.Decoder(Stretch).decode
     numbers = [number for number, end in ends.items() if end > starts[number]]
-    many = min(len(numbers), os.cpu_count() or 1)
+    many = min(len(numbers), os.cpu_count() or 1, READERS)
     children = [_Child(settings, starts, {number: ends[number] for number in numbers[n::many]}) for n in range(many)]
     pending = set(children)
     try:

@@ -5,18 +5,18 @@ and what many letters have in common, their group and the partition that they ar
 test holds that both ways say the same.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 
 from console.desk.grouping import NO_PRODUCER, Group, form_of, path_shown, producer_of
 from console.desk.index_filter import plain_or_none
 from console.desk.indexed import VALUE_KEPT
 from console.desk.letters import text_of_field
 from console.desk.origins import OFFSETS, PARTITIONS
+from runtime.source_record import SourceRecord
 from schemas import dead_letters as names
 from schemas.errors import ErrorClass
 
@@ -81,19 +81,24 @@ class _Kind(NamedTuple):
     shown: str
 
 
-def stretch_of(records: Sequence[ConsumerRecord], producer_header: str) -> Stretch:
-    """Read records of one partition, at least one, in the order of their offsets."""
-    reader = _Reader(producer_header)
-    rows = [(record.offset, reader.row(record)) for record in records]
+def stretch_of(partition: int, records: Sequence[SourceRecord], producer_header: str) -> Stretch:
+    """Read records of a partition, at least one, in the order of their offsets."""
+    reader, letters, strangers = _Reader(producer_header), list[LetterRow](), list[int]()
+    for record in records:
+        row = reader.row(record)
+        if row is None:
+            strangers.append(record.offset)
+        else:
+            letters.append(row)
     return Stretch(
-        partition=records[0].partition,
+        partition=partition,
         end=records[-1].offset + 1,
         sources=[SourcePartition(*source) for source in reader.sources],
         groups=[
             Group(kind.topic, kind.error_class, kind.shown, producer, *form) for kind, producer, *form in reader.groups
         ],
-        letters=[row for _, row in rows if row is not None],
-        strangers=[offset for offset, row in rows if row is None],
+        letters=letters,
+        strangers=strangers,
     )
 
 
@@ -105,7 +110,7 @@ class _Reader:
         self.sources = dict[tuple[str, int], int]()
         self.groups = dict[tuple[_Kind, str, str, str], int]()
 
-    def row(self, record: ConsumerRecord[Any, bytes]) -> LetterRow | None:
+    def row(self, record: SourceRecord) -> LetterRow | None:
         """The letter in a record; None if it is none of ours."""
         value, headers = record.value, record.headers
         ours = dict(headers)
@@ -160,7 +165,7 @@ def _kind(topic: bytes, error_class: bytes, stage: bytes, path: bytes) -> _Kind:
     return _Kind(topic.decode(), _CLASSES[error_class], stage.decode(), path_text, path_shown(path_text))
 
 
-def _first(headers: Sequence[tuple[str, bytes]], wanted: str) -> bytes | None:
+def _first(headers: Iterable[tuple[str, bytes]], wanted: str) -> bytes | None:
     for name, data in headers:
         if name == wanted and data:
             return data

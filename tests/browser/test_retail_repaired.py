@@ -16,10 +16,12 @@ from pipeline_world import PipelineWorld
 from playwright.async_api import Page, expect
 from spoilt_retail import AS_OF, OF_EACH, RECIPES, feed_spoilt
 
+from console.web.letters.follower import READING
 from sandbox.kafka import EmbeddedKafka
 from sandbox.spoilt_feed import SPOILT_KINDS, SpoiltKind
 
 LONG_MS = 120_000
+expect.set_options(timeout=20_000)  # a machine may have other things to do
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ async def test_an_operator_brings_them_home(
 async def waiting(page: Page, desk: ConsoleWorld) -> list[Row]:
     """The groups that have letters nothing was done about."""
     await page.goto(f"{desk.url}/letters?state=waiting")
-    await expect(page.get_by_text("in the index so far")).to_have_count(0)  # the page asks again by itself
+    await expect(page.get_by_text(READING)).to_have_count(0, timeout=LONG_MS)  # the page asks again by itself
     rows = page.locator("#table-main tbody tr")
     texts, links = await rows.all_inner_texts(), rows.locator("td:first-child a, th:first-child a")
     addresses: list[str] = await links.evaluate_all("links => links.map(link => link.href)")

@@ -106,7 +106,7 @@ def test_a_row_of_the_index_says_what_the_letter_says(
 
 def _read(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Stretch:
     """As the index gets it: by way of another process."""
-    stretch = stretch_of([record("dead-letters", 7, value, headers)], "producer")
+    stretch = stretch_of(0, [record("dead-letters", 7, value, headers)], "producer")
     assert stretch.end == 8
     return msgspec.msgpack.decode(msgspec.msgpack.encode(stretch), type=Stretch)
 

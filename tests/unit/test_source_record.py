@@ -11,7 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
-from streams.source_record import spare_records
+from runtime.source_record import spare_records
 
 TP = TopicPartition("orders", 3)
 HEADERS = [("dlq.root", b"a/0/1"), ("traceparent", b"")]

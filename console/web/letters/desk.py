@@ -20,7 +20,7 @@ from console.desk.repair import Schemas
 from console.desk.whole_letters import text_search, whole_letters
 from console.web.keys import HEALTH, SETTINGS
 from console.web.letters.choice import Choice
-from console.web.letters.follower import IndexFollower
+from console.web.letters.follower import IndexFollower, IndexState
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter
 from schemas.sources import Source
@@ -64,10 +64,15 @@ class Desk:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CANCEL_AGAIN_S)
 
-    async def ask(self, question: Callable[[DeskIndex], Answer]) -> Answer:
-        """What the index answers, asked in a thread."""
+    async def ready(self) -> IndexState:
+        """Wait a moment if the index is just being filled; returns what answers from then on may lack."""
         self.begin()
         await self.follower.first_reading()
+        return self.follower.state
+
+    async def ask(self, question: Callable[[DeskIndex], Answer]) -> Answer:
+        """What the index answers, asked in a thread."""
+        await self.ready()
 
         def ask() -> Answer:
             with DeskIndex.open(self._path) as index:

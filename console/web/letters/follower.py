@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from typing import NamedTuple
 
 import structlog
 
@@ -17,12 +18,20 @@ AGAIN_S = 5.0  # after a failure
 FIRST_S = 2.0  # that the first questions wait for the first reading
 LATE_S = 10.0  # after which pages and `/readyz` say that the index lags
 REASON, LAGS = "letters-index", "the index of dead letters lags"
+READING = "New letters are being read"
+
+
+class IndexState(NamedTuple):
+    """What pages say of the index: `filling` how far the first reading is, `trouble` what is wrong; None: nothing."""
+
+    filling: str | None
+    trouble: str | None
 
 
 class IndexFollower:
     """Reads what the topics have beyond the index, again and again.
 
-    `followed_at` is in seconds since the epoch; `filling` says how far the first reading is, `trouble` what is wrong.
+    `followed_at` is in seconds since the epoch; for `filling` and `trouble` see `IndexState`.
     """
 
     def __init__(self, settings: Settings, health: Health) -> None:
@@ -32,7 +41,7 @@ class IndexFollower:
         self._read = 0
         self._first = asyncio.Event()
         self.followed_at: float | None = None
-        self.filling: str | None = None
+        self.filling: str | None = f"{READING}; the index does not have them yet."
         self.trouble: str | None = None
 
     async def run(self) -> None:
@@ -58,6 +67,11 @@ class IndexFollower:
             async with asyncio.timeout(max(0.0, self._began_s + FIRST_S - time.monotonic())):
                 await self._first.wait()
 
+    @property
+    def state(self) -> IndexState:
+        """What to say now; of an answer, what was to be said before it was asked for."""
+        return IndexState(self.filling, self.trouble)
+
     def hurry(self) -> None:
         """Somebody has acted: look again at once."""
         self._wanted.set()
@@ -65,9 +79,7 @@ class IndexFollower:
     def _on_progress(self, total: int, more: int) -> None:
         self._read += more
         if self.followed_at is None:
-            self.filling = (
-                f"{self._read:,} of {total:,} letters are in the index so far; only these are shown and counted."
-            )
+            self.filling = f"{READING}: {self._read:,} of {total:,} are in the index so far, and only these are shown."
         if time.monotonic() - self._began_s > LATE_S:
             self.trouble = f"{LAGS}: {self._read:,} of {total:,} new letters are in it"
             self._health.raise_reason(REASON, LAGS)  # without the figures: each new reason is a line of the log

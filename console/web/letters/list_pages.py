@@ -11,7 +11,7 @@ from console.desk.indexed import GroupSummary, IndexedLetter, LetterCounts, Stat
 from console.web.keys import SETTINGS
 from console.web.letters.choice import MOST_OF_A_FILE, PAGE, Choice, read_choice
 from console.web.letters.desk import DESK
-from console.web.letters.follower import IndexFollower
+from console.web.letters.follower import IndexState
 from console.web.letters.overview import (
     GROUP_COLUMNS,
     LETTER_COLUMNS,
@@ -43,6 +43,7 @@ def source_topics(request: web.Request) -> dict[str, Source]:
 async def show_groups(request: web.Request) -> web.Response:
     """Figures, and the groups of the letters that the filter means."""
     desk, choice = request.app[DESK], read_choice(request.query, request.app[SETTINGS])
+    state = await desk.ready()
     confirmed, now = await desk.confirmed(choice), _now()
     retention = await desk.retention()
 
@@ -66,7 +67,7 @@ async def show_groups(request: web.Request) -> web.Response:
         "counts": counts,
         "by_source": {source_name(topic, topics): count for topic, count in counts.by_topic.items()},
         "table": table,
-        **_filter_lists(desk.follower),
+        **_filter_lists(state),
     }
     return render(request, "letters/groups.html", context)
 
@@ -75,6 +76,7 @@ async def show_group(request: web.Request) -> web.Response:
     """What the letters of a group have in common, samples of them, their trend, and a page of the list."""
     desk, group_id = request.app[DESK], request.match_info["group"]
     choice = read_choice(request.query, request.app[SETTINGS]).of_group(group_id)
+    state = await desk.ready()
     confirmed = await desk.confirmed(choice)
     query = TableQuery.read(request.query)
     limit = MOST_OF_A_FILE if query.csv else PAGE + 1
@@ -98,7 +100,7 @@ async def show_group(request: web.Request) -> web.Response:
         "table": _letters(found[:PAGE], query),
         "next": choice.url(before=str(found[PAGE - 1].cursor)) if len(found) > PAGE else None,
         "first": choice.url() if choice.before else None,
-        **_filter_lists(desk.follower),
+        **_filter_lists(state),
     }
     return render(request, "letters/group.html", context)
 
@@ -120,9 +122,9 @@ def _letters(found: list[IndexedLetter], query: TableQuery) -> Table:
     return arrange([letter_row(letter) for letter in found], LETTER_COLUMNS, query, "Letters")
 
 
-def _filter_lists(follower: IndexFollower) -> dict[str, Any]:
+def _filter_lists(state: IndexState) -> dict[str, Any]:
     return {
-        "follower": follower,
+        "follower": state,
         "renews": True,
         "classes": list(ErrorClass),
         "sources": list(Source),

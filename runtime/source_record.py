@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class SourceRecord(Protocol):
-    """One record of a source topic, as far as the intake and its dead letters want it."""
+    """One record of a topic, as far as the intake, its dead letters and their index want it."""
 
     @property
     def offset(self) -> int: ...
