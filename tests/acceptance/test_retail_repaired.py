@@ -20,6 +20,7 @@ def spoilt_world(make_world: Any) -> Iterator[PipelineWorld]:
     return world
 
 
+@pytest.mark.timeout(900)
 def test_an_operator_brings_them_home(spoilt_world: PipelineWorld, pipeline: PipelineWorld) -> None:
     """Group, look, repair three kinds, discard the rest: the audit is complete, and coefficients and run ids are those
     of a feed that had been right from the start, to the byte."""

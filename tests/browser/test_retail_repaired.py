@@ -49,6 +49,7 @@ class Row:
         return told and (kind.name != "local time" or "$.event_time" in self.text)
 
 
+@pytest.mark.timeout(900)
 async def test_an_operator_brings_them_home(
     visit: Visit, spoilt_world: PipelineWorld, pipeline: PipelineWorld, tmp_path: Path
 ) -> None:
