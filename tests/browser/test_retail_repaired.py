@@ -12,6 +12,7 @@ from acceptance_feeds import RETAIL_ENVIRONMENT, coefficients
 from browser_visits import Visit
 from console_world import ConsoleWorld, running
 from letters_browser import figure
+from letters_world import LettersWorld
 from pipeline_world import PipelineWorld
 from playwright.async_api import Page, expect
 from spoilt_retail import AS_OF, OF_EACH, RECIPES, feed_spoilt
@@ -56,12 +57,7 @@ async def test_an_operator_brings_them_home(
     """30,000 letters: three kinds are repaired by recipes that are written, tried and replayed, the rest is discarded;
     the console's audit is complete, coefficients are byte-equal to those of a right feed, and a letter's page says of
     which run it is a part."""
-    desk = ConsoleWorld(
-        tmp_path,
-        spoilt_world.settings().model_dump(exclude={"serve"})
-        | {"state_dir": tmp_path / "state", "desk": {"recipes": tmp_path / "recipes"}},
-    )
-    async with running(desk):
+    async with running(LettersWorld(spoilt_world, OF_EACH).console(tmp_path)) as desk:
         page, judged = visit.page, 0
         for kind in SPOILT_KINDS:
             if kind.repairable:

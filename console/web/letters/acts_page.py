@@ -37,7 +37,7 @@ async def show_acts(request: web.Request) -> web.Response:
     table = arrange([act_row(act) for act in acts], COLUMNS, TableQuery.read(request.query), "Acts")
     if table.query.csv:
         return csv_file(table, "dead-letter-acts.csv")
-    context = {"tab": "acts", "table": table, "shown": SHOWN, "follower": request.app[DESK].follower}
+    context = {"tab": "acts", "table": table, "shown": SHOWN, "index": request.app[DESK].follower.state}
     return render(request, "letters/acts.html", context)
 
 

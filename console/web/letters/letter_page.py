@@ -41,7 +41,7 @@ async def show_letter(request: web.Request) -> web.Response:
     whole, schemas = await desk.whole(letter), (await desk.gates()).schemas
     context = {
         "tab": "groups",
-        "follower": desk.follower,
+        "index": desk.follower.state,
         "letter": letter,
         "meaning": MEANINGS[ErrorClass(letter.error_class)],
         "facts": _facts(letter, whole),

@@ -124,7 +124,7 @@ def _letters(found: list[IndexedLetter], query: TableQuery) -> Table:
 
 def _filter_lists(state: IndexState) -> dict[str, Any]:
     return {
-        "follower": state,
+        "index": state,
         "renews": True,
         "classes": list(ErrorClass),
         "sources": list(Source),

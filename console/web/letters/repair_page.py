@@ -91,7 +91,7 @@ async def _show(
     topics = source_topics(request)
     context = {
         "tab": "groups",
-        "follower": desk.follower,
+        "index": desk.follower.state,
         "group": summary.id,
         "summary": summary,
         "title": describe(summary),

@@ -42,7 +42,7 @@ async def show_replay(request: web.Request) -> web.Response:
     recipe = await _recipe_of(request, request.query.get("recipe"))
     context = {
         "tab": "groups",
-        "follower": request.app[DESK].follower,
+        "index": request.app[DESK].follower.state,
         "group": summary.id,
         "summary": summary,
         "title": describe(summary),
