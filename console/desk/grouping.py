@@ -46,14 +46,6 @@ class Group(NamedTuple):
         return _group_id(self)
 
 
-class Form(NamedTuple):
-    """A value as far as it can be read: `content` is its object, empty for other JSON, None where it is no JSON."""
-
-    content: Mapping[str, Any] | None
-    structure: str
-    pattern: str
-
-
 @lru_cache(maxsize=65_536)
 def _group_id(group: Group) -> str:
     return hashlib.blake2b("\x1f".join(group).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
@@ -61,9 +53,9 @@ def _group_id(group: Group) -> str:
 
 def group_of(letter: DeadLetter, producer_header: str) -> Group:
     """The group of a letter; its producer is what the header of that name says."""
-    form = form_of(letter.value, letter.path)
+    _, structure, pattern = form_of(letter.value, letter.path)
     path, producer = path_shown(letter.path), _producer(letter, producer_header)
-    return Group(letter.topic, letter.error_class.value, path, producer, form.structure, form.pattern)
+    return Group(letter.topic, letter.error_class.value, path, producer, structure, pattern)
 
 
 def _producer(letter: DeadLetter, header: str) -> str:
@@ -82,21 +74,24 @@ def path_shown(path: str) -> str:
     return path if len(path) <= PATH_SHOWN else path[: PATH_SHOWN - 1] + "…"
 
 
-def form_of(value: bytes | None, path: str) -> Form:
-    """Structure of a value, and pattern of what is at a path of it."""
+def form_of(value: bytes | None, path: str) -> tuple[Mapping[str, Any] | None, str, str]:
+    """A value's content, its structure, and the pattern of what is at a path of it.
+
+    The content is the value's object, empty for other JSON, None where it is no JSON.
+    """
     if value is None:
-        return Form(None, "no value", "")
+        return None, "no value", ""
     try:
         content = msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return Form(None, *_form_of_bytes(value))
+        return None, *_form_of_bytes(value)
     if not isinstance(content, dict):
-        return Form({}, _kind(content), "")
+        return {}, _kind(content), ""
     if len(value) <= REMEMBERED_BYTES and len(content) <= REMEMBERED_FIELDS:
         structure = _structure(tuple(content), tuple(map(type, content.values())))
     else:
         structure = _structure.__wrapped__(tuple(content), tuple(map(type, content.values())))
-    return Form(content, structure, _pattern(_at(content, path)))
+    return content, structure, _pattern(_at(content, path))
 
 
 def _form_of_bytes(value: bytes) -> tuple[str, str]:
@@ -139,8 +134,11 @@ _KINDS: dict[type, str] = {
 
 def _at(content: Mapping[str, Any], path: str) -> object:
     """What is at a JSON path such as `$.event_time`; None where nothing is."""
+    parts = _parts(path[:PATH_SHOWN])
+    if len(parts) == 1 and parts[0][0]:  # a field of the record itself, as nearly always
+        return content.get(parts[0][0])
     found: Any = content
-    for name, index in _parts(path[:PATH_SHOWN]):
+    for name, index in parts:
         if name and isinstance(found, dict):
             found = found.get(name)
         elif index is not None and isinstance(found, list) and index < len(found):

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -22,8 +21,8 @@ from console.desk.index_counters import count, expire
 from console.desk.index_file import add_indexes, ask, make_anew, writing
 from console.desk.index_filter import plain, plain_or_none
 from console.desk.indexed import HOUR_MS, STATES, State
-from console.desk.letter_rows import Stretch
-from console.desk.origins import Origins, place_of
+from console.desk.letter_rows import COLUMNS, LetterRows, Stretch
+from console.desk.origins import Origins, place_of, split
 from console.desk.statements import statement
 from console.topic_records import decoded
 from runtime.crash_points import crash_point
@@ -34,7 +33,7 @@ STATE_AFTER = {"replay": State.REPLAYED, "discard": State.DISCARDED, "park": Sta
 _DETAILS = (RUN, RECIPE, RECIPE_SHA256, SENT_TO)  # of an act, in the audit log's `what`
 _GROUPS_REMEMBERED = 16_384
 _ROWS_A_STATEMENT = 50
-_MARKS = f"({', '.join('?' * 16)})"
+_MARKS = f"({', '.join('?' * len(COLUMNS))})"
 _BUILT = "built"  # in the identity: which building of the index it is
 
 
@@ -137,37 +136,31 @@ class IndexWriter:
 
     def _add_letters(self, stretch: Stretch, position: int) -> None:
         """Add what is not below a position."""
+        begin = place_of(stretch.partition, position)
+        letters = stretch.letters.from_place(begin)
         groups = [self._group_no(group) for group in stretch.groups]
         sources = [self._origins.of(*source, 0) for source in stretch.sources]
-        first = place_of(stretch.partition, 0)
-        letters = [
-            [first | row.place, sources[row.source] | row.offset, groups[row.group], 0, row.timestamp, row.posted_at,
-             row.attempts, None if row.root is None else self._origins.of_id(row.root), row.first_failed_at, row.size,
-             row.site, row.sku, row.stage, row.path, row.message, row.value]
-            for row in stretch.letters if row.place >= position
-        ]  # fmt: skip
-        self._set_states(letters)
+        letters["group_no"] = [groups[number] for number in letters["group_no"]]
+        letters["origin"] = [sources[which] | offset for which, offset in map(split, letters["origin"])]
+        letters["root"] = [None if root is None else self._origins.of_id(root) for root in letters["root"]]
+        letters["state"] = self._states(letters["origin"])
         self._insert(letters)
-        strangers = [(first | place,) for place in stretch.strangers if place >= position]
+        strangers = [(place,) for place in stretch.strangers if place >= begin]
         self._connection.executemany(statement("add_strangers"), strangers)
-        count(self._connection, Counter([(row[2], row[3], row[5] // HOUR_MS * HOUR_MS) for row in letters]))
+        hours = [posted_at // HOUR_MS * HOUR_MS for posted_at in letters["posted_at"]]
+        count(self._connection, Counter(zip(letters["group_no"], letters["state"], hours, strict=True)))
 
-    def _insert(self, letters: Sequence[list[Any]]) -> None:
+    def _insert(self, letters: LetterRows) -> None:
         """Many rows a statement: to run one costs as much as the rows of it."""
-        for start in range(0, len(letters), _ROWS_A_STATEMENT):
-            rows = letters[start : start + _ROWS_A_STATEMENT]
-            marks = ", ".join([_MARKS] * len(rows))
-            self._connection.execute(statement("add_letters", rows=marks), [*chain.from_iterable(rows)])
+        for rows, values in letters.portions(_ROWS_A_STATEMENT):
+            self._connection.execute(statement("add_letters", rows=", ".join([_MARKS] * rows)), values)
 
-    def _set_states(self, letters: Sequence[list[Any]]) -> None:
-        """Give new letters the state that acts have given them already."""
+    def _states(self, origins: Sequence[int]) -> list[int]:
+        """The states that acts have given new letters already."""
         if ask(self._connection, "has_acts") == [(0,)]:
-            return
-        origins = _json([row[1] for row in letters])
-        actions = {origin: action for origin, action, _ in ask(self._connection, "last_actions", origins)}
-        for row in letters:
-            if row[1] in actions:
-                row[3] = STATES.index(STATE_AFTER[actions[row[1]]])
+            return [0] * len(origins)
+        actions = {origin: action for origin, action, _ in ask(self._connection, "last_actions", _json(origins))}
+        return [STATES.index(STATE_AFTER[actions[origin]]) if origin in actions else 0 for origin in origins]
 
     def _add_acts(self, entries: Sequence[tuple[int, AuditEntry]]) -> None:
         rows = [self._act(place, entry) for place, entry in entries if _is_of_letter(entry)]

@@ -1,28 +1,65 @@
 """Records of the dead-letter topic as rows of the index: what `DeadLetter.from_record` and `group_of` say, in one go.
 
-A million letters must be indexed in seconds, so a header is decoded only where it is needed, the value is parsed once,
-and what many letters have in common, their group and the partition that they are from, is said once for all of them. A
-test holds that both ways say the same.
+A million letters must be indexed in seconds. So headers are found by their position, which is the same in letter after
+letter; what many letters have in common is worked out once for all of them; the value is parsed once; and rows are not
+objects. A test holds that both ways say the same.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from operator import itemgetter
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from console.desk.grouping import NO_PRODUCER, Group, form_of, path_shown, producer_of
+from console.desk.grouping import Group, form_of, path_shown, producer_of
 from console.desk.index_filter import plain_or_none
 from console.desk.indexed import VALUE_KEPT
 from console.desk.letters import text_of_field
-from console.desk.origins import OFFSETS, PARTITIONS
+from console.desk.origins import OFFSETS, PARTITIONS, place_of
 from runtime.source_record import SourceRecord
 from schemas import dead_letters as names
 from schemas.errors import ErrorClass
 
 _CLASSES = {one.value.encode(): one.value for one in ErrorClass}
 _TIMES = 1 << 62  # so far from now no time is; SQLite has 64 bits
-K = TypeVar("K", bound=Hashable)
+
+#: Of the index's table of letters, in its order.
+COLUMNS = (
+    "place", "origin", "group_no", "state", "timestamp", "posted_at", "attempts", "root",
+    "first_failed_at", "size", "site", "sku", "stage", "path", "message", "value",
+)  # fmt: skip
+_WIDTH = len(COLUMNS)
+_AT = {name: n for n, name in enumerate(COLUMNS)}
+
+
+class LetterRows(msgspec.Struct, array_like=True, gc=False):
+    """Rows of the index's table of letters; `values` are those of the first row, then those of the second, and so on.
+
+    A list for each row would double what it takes to hand rows on and to complete them.
+    """
+
+    values: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.values) // _WIDTH
+
+    def __getitem__(self, column: str) -> list[Any]:
+        return self.values[_AT[column] :: _WIDTH]
+
+    def __setitem__(self, column: str, values: list[Any]) -> None:
+        self.values[_AT[column] :: _WIDTH] = values
+
+    def portions(self, rows: int) -> Iterator[tuple[int, list[Any]]]:
+        """The values of so many rows at a time, each with the number of rows that it has."""
+        for start in range(0, len(self.values), rows * _WIDTH):
+            values = self.values[start : start + rows * _WIDTH]
+            yield len(values) // _WIDTH, values
+
+    def from_place(self, place: int) -> "LetterRows":
+        """Those that lie at a place or behind it; rows are in the order of their places."""
+        first = next((n for n, at in enumerate(self["place"]) if at >= place), len(self))
+        return LetterRows(self.values[first * _WIDTH :]) if first else self
 
 
 class SourcePartition(NamedTuple):
@@ -32,141 +69,168 @@ class SourcePartition(NamedTuple):
     partition: int
 
 
-class LetterRow(msgspec.Struct, array_like=True, gc=False):
-    """A letter for the index. `group` and `source` are positions in the lists of its stretch.
-
-    `place` is the offset in the dead-letter topic, `offset` that of the refused record. `root` is None where it is the
-    letter itself, `path` where it is the group's.
-    """
-
-    place: int
-    posted_at: int
-    source: int
-    offset: int
-    group: int
-    timestamp: int
-    attempts: int
-    root: str | None
-    first_failed_at: int
-    size: int | None
-    site: str | None
-    sku: str | None
-    stage: str
-    path: str | None
-    message: str
-    value: bytes | None
-
-
 class Stretch(msgspec.Struct, array_like=True):
     """What a stretch of offsets of one partition of the dead-letter topic holds, up to `end`.
 
-    `strangers` are offsets of records that are no letters.
+    Numbers that the index gives out are not in `letters` yet: `origin` has the position in `sources` where the number
+    of a partition belongs, `group_no` is a position in `groups`, `root` is an id, and None where it is the letter
+    itself; `state` is that of a new letter. `path` is None where it is the group's. `strangers` are places of records
+    that are no letters.
     """
 
     partition: int
     end: int
     sources: list[SourcePartition]
     groups: list[Group]
-    letters: list[LetterRow]
+    letters: LetterRows
     strangers: list[int]
-
-
-class _Kind(NamedTuple):
-    """What thousands of letters have in common; `shown` is the path as their group has it."""
-
-    topic: str
-    error_class: str
-    stage: str
-    path: str
-    shown: str
 
 
 def stretch_of(partition: int, records: Sequence[SourceRecord], producer_header: str) -> Stretch:
     """Read records of a partition, at least one, in the order of their offsets."""
-    reader, letters, strangers = _Reader(producer_header), list[LetterRow](), list[int]()
+    reader = _Reader(partition, producer_header)
     for record in records:
-        row = reader.row(record)
-        if row is None:
-            strangers.append(record.offset)
-        else:
-            letters.append(row)
+        reader.read(record)
     return Stretch(
         partition=partition,
         end=records[-1].offset + 1,
-        sources=[SourcePartition(*source) for source in reader.sources],
-        groups=[
-            Group(kind.topic, kind.error_class, kind.shown, producer, *form) for kind, producer, *form in reader.groups
-        ],
-        letters=letters,
-        strangers=strangers,
+        sources=[*reader.sources],
+        groups=reader.groups,
+        letters=LetterRows(reader.values),
+        strangers=reader.strangers,
     )
+
+
+class _Common(msgspec.Struct, frozen=True, eq=False):
+    """What the headers of thousands of letters have in common. As a key it is itself, whatever it holds."""
+
+    source: SourcePartition
+    before_offset: bytes  # of an id
+    attempts: int
+    error_class: str
+    stage: str
+    path: str
+    shown: str  # the path as the group has it
+    producer: str
+
+
+#: The headers of `_Common`; those that name a producer come behind them.
+_OF_MANY = (
+    names.ORIGINAL_TOPIC,
+    names.ORIGINAL_PARTITION,
+    names.ERROR_CLASS,
+    names.ERROR_STAGE,
+    names.ERROR_PATH,
+    names.ATTEMPTS,
+    names.PIPELINE_VERSION,
+)
+_OF_ONE = (
+    names.ORIGINAL_OFFSET,
+    names.ORIGINAL_TIMESTAMP,
+    names.FIRST_FAILED_AT,
+    names.ROOT,
+    names.ERROR_MESSAGE,
+)
+_Headers = tuple[tuple[str, ...], tuple[bytes, ...]]
+_Pick = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
 
 
 class _Reader:
     """Reads records, and numbers groups and sources in the order in which they come."""
 
-    def __init__(self, producer_header: str) -> None:
-        self._producer_header = producer_header
-        self.sources = dict[tuple[str, int], int]()
-        self.groups = dict[tuple[_Kind, str, str, str], int]()
+    def __init__(self, partition: int, producer_header: str) -> None:
+        self._first, self._producer_header = place_of(partition, 0), producer_header
+        self._header_names: tuple[str, ...] = ()
+        self._of_many: _Pick
+        self._of_one: _Pick
+        self._numbers = dict[tuple[_Common, str, str], tuple[int, int]]()
+        self.sources = dict[SourcePartition, int]()
+        self.groups = list[Group]()
+        self.values = list[Any]()
+        self.strangers = list[int]()
 
-    def row(self, record: SourceRecord) -> LetterRow | None:
-        """The letter in a record; None if it is none of ours."""
-        value, headers = record.value, record.headers
-        ours = dict(headers)
+    def read(self, record: SourceRecord) -> None:
+        """Add a row, or a stranger if the record is no letter of ours."""
+        place, value = self._first | record.offset, record.value
         try:
-            kind = _kind(
-                ours[names.ORIGINAL_TOPIC], ours[names.ERROR_CLASS], ours[names.ERROR_STAGE], ours[names.ERROR_PATH]
-            )
-            partition, offset = int(ours[names.ORIGINAL_PARTITION]), int(ours[names.ORIGINAL_OFFSET])
-            timestamp, first_failed_at = int(ours[names.ORIGINAL_TIMESTAMP]), int(ours[names.FIRST_FAILED_AT])
-            attempts, root = int(ours[names.ATTEMPTS]), ours[names.ROOT].decode()
-            message = ours[names.ERROR_MESSAGE].decode()
-            ours[names.PIPELINE_VERSION].decode()
+            header_names, headers = cast(_Headers, zip(*record.headers, strict=False))
+            if header_names != self._header_names:
+                self._expect(header_names)
+            common = _common(self._of_many(headers))
+            offset_text, timestamp_text, failed_text, root, message_text = self._of_one(headers)
+            offset, timestamp, first_failed_at = int(offset_text), int(timestamp_text), int(failed_text)
+            inherited = None if root == b"%b%d" % (common.before_offset, offset) else root.decode()
+            message = message_text.decode()
         except (KeyError, ValueError, TypeError, AttributeError):  # a header may have no value, whatever its type says
-            return None
-        if not (0 <= partition < PARTITIONS and 0 <= offset < OFFSETS and 0 <= attempts < _TIMES):
-            return None
-        if not (-_TIMES < timestamp < _TIMES and -_TIMES < first_failed_at < _TIMES):
-            return None
-        content, structure, pattern = form_of(value, kind.path)
-        producer = producer_of(_first(headers, self._producer_header)) if self._producer_header in ours else NO_PRODUCER
-        return LetterRow(
-            record.offset,
-            record.timestamp,
-            _numbered(self.sources, (kind.topic, partition)),
-            offset,
-            _numbered(self.groups, (kind, producer, structure, pattern)),
+            self.strangers.append(place)
+            return
+        if not (0 <= offset < OFFSETS and -_TIMES < timestamp < _TIMES and -_TIMES < first_failed_at < _TIMES):
+            self.strangers.append(place)
+            return
+        content, structure, pattern = form_of(value, common.path)
+        key = (common, structure, pattern)
+        source, group = self._numbers.get(key) or self._number(key)
+        self.values += (
+            place,
+            source | offset,
+            group,
+            0,
             timestamp,
-            attempts,
-            None if root == f"{kind.topic}/{partition}/{offset}" else root,
+            record.timestamp,
+            common.attempts,
+            inherited,
             first_failed_at,
             None if value is None else len(value),
-            plain_or_none(text_of_field(content, value, "site_id")),
-            plain_or_none(text_of_field(content, value, "sku")),
-            kind.stage,
-            None if kind.shown == kind.path else kind.path,
+            _field(content, value, "site_id"),
+            _field(content, value, "sku"),
+            common.stage,
+            None if common.shown is common.path else common.path,
             message,
             value if value is None or len(value) <= VALUE_KEPT else value[:VALUE_KEPT],
         )
 
+    def _expect(self, header_names: tuple[str, ...]) -> None:
+        """
+        Raises:
+            KeyError: one that a letter of ours has is missing.
+        """
+        last = {name: n for n, name in enumerate(header_names)}
+        producers = [n for n, name in enumerate(header_names) if name == self._producer_header]
+        self._of_many = itemgetter(*(last[name] for name in _OF_MANY), *producers)
+        self._of_one = itemgetter(*(last[name] for name in _OF_ONE))
+        self._header_names = header_names
 
-def _numbered(numbers: dict[K, int], key: K) -> int:
-    return numbers.setdefault(key, len(numbers))
+    def _number(self, key: tuple[_Common, str, str]) -> tuple[int, int]:
+        common, structure, pattern = key
+        source = place_of(self.sources.setdefault(common.source, len(self.sources)), 0)
+        self._numbers[key] = source, len(self.groups)
+        topic = common.source.topic
+        self.groups.append(Group(topic, common.error_class, common.shown, common.producer, structure, pattern))
+        return self._numbers[key]
 
 
 @lru_cache(maxsize=4_096)
-def _kind(topic: bytes, error_class: bytes, stage: bytes, path: bytes) -> _Kind:
+def _common(headers: tuple[bytes, ...]) -> _Common:
     """
     Raises:
         KeyError, ValueError, AttributeError, TypeError: a header is not what it should be.
     """
-    path_text = path.decode()
-    return _Kind(topic.decode(), _CLASSES[error_class], stage.decode(), path_text, path_shown(path_text))
+    topic, partition, error_class, stage, path, attempts, version, *producers = headers
+    version.decode()
+    source, path_text = SourcePartition(topic.decode(), int(partition)), path.decode()
+    if not (0 <= source.partition < PARTITIONS and 0 <= int(attempts) < _TIMES):
+        raise ValueError(headers)
+    return _Common(
+        source=source,
+        before_offset=f"{source.topic}/{source.partition}/".encode(),
+        attempts=int(attempts),
+        error_class=_CLASSES[error_class],
+        stage=stage.decode(),
+        path=path_text,
+        shown=path_shown(path_text),
+        producer=producer_of(next(filter(None, producers), None)),
+    )
 
 
-def _first(headers: Iterable[tuple[str, bytes]], wanted: str) -> bytes | None:
-    for name, data in headers:
-        if name == wanted and data:
-            return data
-    return None
+def _field(content: Mapping[str, Any] | None, value: bytes | None, name: str) -> str | None:
+    return plain_or_none(text_of_field(content, value, name))
