@@ -22,7 +22,7 @@ demo: $(READY) ## 209,029 real retail lines through a real Kafka to audited coef
 
 test: $(READY) ## Run the tests, in two processes; apt installs a missing Chromium for those in a browser
 	@$(BIN)/python tests/chromium.py
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: $(READY) ## Measure the stages against plain alternatives
 	@$(BIN)/velocity bench --chart docs/performance.svg

@@ -1,33 +1,46 @@
-"""What every tier shares: one real broker for the whole run, and names that no other test uses."""
+"""What every tier shares: one real broker a process, and names that no other test uses."""
 
 import atexit
 import os
 import re
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from acceptance_feeds import RETAIL_ENVIRONMENT, feed_all, start_retail
 from pages_world import PagesWorld, running_pages
 from pipeline_world import PipelineWorld
+from xdist.scheduler import LoadScopeScheduling
 
 from sandbox import retail_sample
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 
-#: Tiers whose tests run in one process, one after the other: they share a broker and whole pipelines, and start
-#: processes that need a core of their own.
-SERIAL_TIERS = ("integration", "acceptance", "browser")
+#: Tests that share what takes minutes to make, a drained pipeline or a console with all its pages.
+SHARING = (
+    "tests/acceptance/",
+    "tests/browser/",
+    "tests/integration/test_console_pages.py",
+    "tests/integration/test_repair.py",
+)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what belongs together where the run is divided among processes: all that needs the broker, else a module."""
-    root = Path(__file__).parent
-    for item in items:
-        tier = item.path.relative_to(root).parts[0]
-        group = "broker" if tier in SERIAL_TIERS else item.path.relative_to(root).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
+class _Scheduling(LoadScopeScheduling):
+    """What runs in one process where the run is divided: all that shares such things, and else a module.
+
+    The groups of xdist's own `loadgroup` are lost with pytest 9.2: each test went to whichever process was free, and
+    both made everything.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "sharing" if nodeid.startswith(SHARING) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """How the run is divided."""
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,7 +55,7 @@ def bytecode() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[EmbeddedKafka]:
-    """A real Kafka for the whole run; a test that stops or kills its broker starts one of its own."""
+    """A real Kafka for all tests of a process; a test that stops or kills its broker starts one of its own."""
     with EmbeddedKafka(jvm=FAST_START_JVM) as kafka:
         yield kafka
 

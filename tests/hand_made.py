@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import fastavro
 
 from batcher.bodies import FileReader
 from batcher.database import Database
+from batcher.facts import Load
 from runtime.settings import BatchSettings, Settings, VelocitySettings
 from schemas.codecs import parsed_schema, schema_fingerprint
 from schemas.instants import parse_rfc3339
@@ -26,6 +28,7 @@ _files: dict[str, bytes] = {}  # of all batches made by hand, by path
 _serial = itertools.count(1)
 
 Event = dict[str, Any]
+Sourced = tuple[Source, Event]
 Schema = dict[str, Any]
 
 
@@ -91,6 +94,14 @@ def batch(source: Source, *events: Event, batch_id: str | None = None) -> tuple[
     )
     _files[manifest.path] = file
     return manifest, file
+
+
+def loads(events: Iterable[Sourced]) -> list[Load]:
+    """The events in their order, as batches of one source and site each."""
+    groups: dict[tuple[Source, str], list[Event]] = defaultdict(list)
+    for source, event in events:
+        groups[source, event["site_id"]].append(event)
+    return [Load(*batch(source, *group), partition=0, offset=0) for (source, _), group in groups.items()]
 
 
 def body_sha256(event: Event) -> str:

@@ -2,17 +2,15 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from hand_made import Event, batch, body_sha256, counted, open_database, order, returned
+from hand_made import Event, Sourced, body_sha256, counted, loads, open_database, order, returned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batcher.database import Database
-from batcher.facts import Load
 from schemas.instants import parse_rfc3339, rfc3339
 from schemas.reference import Item, ReferenceRecord
 from schemas.sources import Source
@@ -41,7 +39,6 @@ _events = st.one_of(
         st.builds(counted, _ids, _times, variance=_quantities, book_quantity=st.none() | _quantities, **_common),
     ),
 )
-Sourced = tuple[Source, Event]
 
 
 def state(database: Database) -> dict[str, object]:
@@ -58,14 +55,6 @@ def state(database: Database) -> dict[str, object]:
         "results": database.results().to_pylist(),
         "outbox": [(row.key, row.value) for row in database.outbox(0, 1000)],
     }
-
-
-def loads(events: Iterable[Sourced]) -> list[Load]:
-    """The events in their order, as batches of one source and site each."""
-    groups: dict[tuple[Source, str], list[Event]] = defaultdict(list)
-    for source, event in events:
-        groups[source, event["site_id"]].append(event)
-    return [Load(*batch(source, *group), partition=0, offset=0) for (source, _), group in groups.items()]
 
 
 def feed(database: Database, parcels: list[list[Sourced]], reference: list[ReferenceRecord]) -> None:
