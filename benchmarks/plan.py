@@ -152,6 +152,16 @@ LANES: tuple[Lane, ...] = (
         own_topics=True,
         by_default=False,
     ),
+    Lane(
+        "replay",
+        "replay",
+        "replay of 100,000 dead letters, audit log included",
+        "letters",
+        "replay_letters_per_s",
+        reads_topic=False,
+        own_topics=True,
+        by_default=False,
+    ),
     Lane("flink", "flink", "Apache Flink, windows by SKU", "events", "flink_eps", by_default=False, rival=True),
     Lane(
         "kafka-streams",

@@ -5,6 +5,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from acceptance_feeds import RETAIL_ENVIRONMENT, feed_all, start_retail
 from pages_world import PagesWorld, running_pages
 from pipeline_world import PipelineWorld
+from spoilt_retail import feed_spoilt
 from xdist.scheduler import LoadScopeScheduling
 
 from sandbox import retail_sample
@@ -70,14 +72,22 @@ def pages(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="session")
 def pipeline(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineWorld]:
     """The retail sample, produced and drained once for the run."""
-    world = PipelineWorld.whole(broker.bootstrap_servers, tmp_path_factory.mktemp("retail"), 2, RETAIL_ENVIRONMENT)
-    start_retail(world)
-    feed = tmp_path_factory.mktemp("feed")
-    retail_sample.write_feed(feed)
-    feed_all(world, feed)
-    world.drain(within_s=180)
-    yield world
-    world.close()
+    directory, feed = tmp_path_factory.mktemp("retail"), tmp_path_factory.mktemp("feed")
+    with closing(PipelineWorld.whole(broker.bootstrap_servers, directory, 2, RETAIL_ENVIRONMENT)) as world:
+        start_retail(world)
+        retail_sample.write_feed(feed)
+        feed_all(world, feed)
+        world.drain(within_s=180)
+        yield world
+
+
+@pytest.fixture(scope="module")
+def spoilt_world(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineWorld]:
+    """The sample with 30,000 lines of twelve kinds that are refused, drained; for each module its own to repair."""
+    directory = tmp_path_factory.mktemp("spoilt-retail")
+    with closing(PipelineWorld.whole(broker.bootstrap_servers, directory, 2, RETAIL_ENVIRONMENT)) as world:
+        feed_spoilt(world)
+        yield world
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from console.desk.grouping import Group
 from console.desk.indexed import STATES, Cursor, GroupSummary, IndexedAct, IndexedLetter
-from console.desk.origins import Origins, split
+from console.desk.origins import Origins
+from console.desk.places import split
 
 
 def letter_in(row: tuple, origins: Origins) -> IndexedLetter:

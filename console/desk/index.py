@@ -27,7 +27,8 @@ from console.desk.indexed import (
     Trend,
 )
 from console.desk.letters import LetterFilter
-from console.desk.origins import Origins, place_of, split
+from console.desk.origins import Origins
+from console.desk.places import place_of, split
 from console.desk.statements import statement
 
 EVERYTHING = LetterFilter()

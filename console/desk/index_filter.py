@@ -7,6 +7,7 @@ import msgspec
 
 from console.desk.indexed import STATES, Cursor, State
 from console.desk.letters import LetterFilter
+from console.desk.texts import plain
 
 
 @dataclass(slots=True)
@@ -85,16 +86,6 @@ def _add_text(where: Where, text: str, confirmed: Collection[int], *, unsure: bo
         where.add(f"NOT ({has_it})", *values)
     else:
         where.add(f"{has_it} OR l.place IN (SELECT value FROM json_each(?))", *values, _json(confirmed))
-
-
-def plain(text: str) -> str:
-    """A text as SQLite takes it: a lone surrogate, which no UTF-8 has, becomes `?`."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def plain_or_none(text: str | None) -> str | None:
-    """The same of a text that may be missing."""
-    return None if text is None else plain(text)
 
 
 def _marks(values: Collection[object]) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from console.desk.grouping import Group
+from console.desk.places import Place
 
 HOUR_MS = 3_600_000
 VALUE_KEPT = 1_024  # bytes of a value that the index holds
@@ -21,13 +22,6 @@ class State(StrEnum):
 
 
 STATES = tuple(State)  # the index has them by number
-
-
-class Place(NamedTuple):
-    """Where a letter lies in the dead-letter topic."""
-
-    partition: int
-    offset: int
 
 
 class Cursor(NamedTuple):

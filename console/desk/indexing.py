@@ -19,11 +19,12 @@ from console.desk.acts import LETTER, RECIPE, RECIPE_SHA256, ROOT, RUN, SENT_TO
 from console.desk.grouping import Group
 from console.desk.index_counters import count, expire
 from console.desk.index_file import add_indexes, ask, make_anew, writing
-from console.desk.index_filter import plain, plain_or_none
 from console.desk.indexed import HOUR_MS, STATES, State
 from console.desk.letter_rows import COLUMNS, LetterRows, Stretch
-from console.desk.origins import Origins, place_of, split
+from console.desk.origins import Origins
+from console.desk.places import OFFSET_BITS, place_of
 from console.desk.statements import statement
+from console.desk.texts import plain, plain_or_none
 from console.topic_records import decoded
 from runtime.crash_points import crash_point
 from schemas.records import AuditEntry
@@ -135,13 +136,13 @@ class IndexWriter:
     # -- within a transaction ----------------------------------------------------------------------------------------
 
     def _add_letters(self, stretch: Stretch, position: int) -> None:
-        """Add what is not below a position."""
+        """Add what is not below a position, with the numbers that the index has given out."""
         begin = place_of(stretch.partition, position)
         letters = stretch.letters.from_place(begin)
         groups = [self._group_no(group) for group in stretch.groups]
-        sources = [self._origins.of(*source, 0) for source in stretch.sources]
+        moved = [self._origins.of(*source, 0) - place_of(n, 0) for n, source in enumerate(stretch.sources)]
         letters["group_no"] = [groups[number] for number in letters["group_no"]]
-        letters["origin"] = [sources[which] | offset for which, offset in map(split, letters["origin"])]
+        letters["origin"] = [origin + moved[origin >> OFFSET_BITS] for origin in letters["origin"]]
         letters["root"] = [None if root is None else self._origins.of_id(root) for root in letters["root"]]
         letters["state"] = self._states(letters["origin"])
         self._insert(letters)

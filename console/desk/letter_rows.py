@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from console.desk.grouping import Group, form_of, path_shown, producer_of
-from console.desk.index_filter import plain_or_none
 from console.desk.indexed import VALUE_KEPT
-from console.desk.letters import text_of_field
-from console.desk.origins import OFFSETS, PARTITIONS, place_of
+from console.desk.places import OFFSETS, PARTITIONS, place_of
+from console.desk.texts import plain_or_none, text_of_field
 from runtime.source_record import SourceRecord
 from schemas import dead_letters as names
 from schemas.errors import ErrorClass
@@ -57,9 +56,9 @@ class LetterRows(msgspec.Struct, array_like=True, gc=False):
             yield len(values) // _WIDTH, values
 
     def from_place(self, place: int) -> "LetterRows":
-        """Those that lie at a place or behind it; rows are in the order of their places."""
+        """A copy of those that lie at a place or behind it; rows are in the order of their places."""
         first = next((n for n, at in enumerate(self["place"]) if at >= place), len(self))
-        return LetterRows(self.values[first * _WIDTH :]) if first else self
+        return LetterRows(self.values[first * _WIDTH :])
 
 
 class SourcePartition(NamedTuple):

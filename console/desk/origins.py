@@ -7,23 +7,10 @@ A text that is none (a root may be anything that a producer put into a header) h
 import sqlite3
 
 from console.desk.index_file import ask
-from console.desk.indexed import Place
+from console.desk.places import OFFSET_BITS, OFFSETS, PARTITIONS
 
-OFFSET_BITS = 40
-OFFSETS = 1 << OFFSET_BITS
-PARTITIONS = 1 << 22
 _NO_PARTITION = -1
 _REMEMBERED = 16_384
-
-
-def place_of(partition: int, offset: int) -> int:
-    """A place as one number."""
-    return partition << OFFSET_BITS | offset
-
-
-def split(place: int) -> Place:
-    """Inverse of `place_of`."""
-    return Place(place >> OFFSET_BITS, place & (OFFSETS - 1))
 
 
 class Origins:

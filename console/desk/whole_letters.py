@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from console.desk.index import DeskIndex, place_numbers
-from console.desk.indexed import Place, State
+from console.desk.indexed import State
 from console.desk.letters import LetterFilter
+from console.desk.places import Place
 from runtime.connections import reading
 from runtime.settings import Settings
 from runtime.topic_reader import POLL_MS, topic_bounds

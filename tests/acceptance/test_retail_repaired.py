@@ -5,19 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from acceptance_feeds import RETAIL_ENVIRONMENT, coefficients
+from acceptance_feeds import coefficients
 from pipeline_world import PipelineWorld
-from spoilt_retail import AS_OF, OF_EACH, RECIPES, feed_spoilt
+from spoilt_retail import AS_OF, OF_EACH, RECIPES
 
 from sandbox.spoilt_feed import SPOILT_KINDS, SpoiltKind
-
-
-@pytest.fixture(scope="module")
-def spoilt_world(make_world: Any) -> Iterator[PipelineWorld]:
-    """The sample with 30,000 lines of twelve kinds that are refused, drained."""
-    world: PipelineWorld = make_world("spoilt-retail", **RETAIL_ENVIRONMENT)
-    feed_spoilt(world)
-    return world
 
 
 @pytest.mark.timeout(900)

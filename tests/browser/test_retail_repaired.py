@@ -3,38 +3,24 @@ the start."""
 
 import asyncio
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from acceptance_feeds import RETAIL_ENVIRONMENT, coefficients
+from acceptance_feeds import coefficients
 from browser_visits import Visit
 from console_world import ConsoleWorld, running
 from letters_browser import figure
 from letters_world import LettersWorld
 from pipeline_world import PipelineWorld
 from playwright.async_api import Page, expect
-from spoilt_retail import AS_OF, OF_EACH, RECIPES, feed_spoilt
+from spoilt_retail import AS_OF, OF_EACH, RECIPES
 
 from console.web.letters.follower import READING
-from sandbox.kafka import EmbeddedKafka
 from sandbox.spoilt_feed import SPOILT_KINDS, SpoiltKind
 
 LONG_MS = 120_000
 expect.set_options(timeout=20_000)  # a machine may have other things to do
-
-
-@pytest.fixture(scope="module")
-def spoilt_world(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineWorld]:
-    """The sample with 30,000 lines of twelve kinds that are refused, drained."""
-    directory = tmp_path_factory.mktemp("spoilt-retail-in-browser")
-    world = PipelineWorld.whole(broker.bootstrap_servers, directory, 2, RETAIL_ENVIRONMENT)
-    try:
-        feed_spoilt(world)
-        yield world
-    finally:
-        world.close()
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from console.desk.grouping import PATH_SHOWN, STRUCTURE_SHOWN, Group, form_of, group_of
-from console.desk.index_filter import plain_or_none
 from console.desk.indexed import HOUR_MS, STATES, VALUE_KEPT, State
 from console.desk.letter_rows import COLUMNS, Stretch, stretch_of
-from console.desk.letters import LetterFilter, field_text
+from console.desk.letters import LetterFilter
+from console.desk.texts import field_text, plain_or_none
 from schemas.dead_letters import DeadLetter, Headers
 from schemas.errors import ErrorClass
 

@@ -183,6 +183,20 @@ def test_what_two_processes_read_at_once_is_indexed_once(world: DeskWorld) -> No
     assert (group.letters, len(world.index.letters())) == (3, 3)
 
 
+def test_what_was_read_once_can_be_added_more_than_once(world: DeskWorld, tmp_path: Path) -> None:
+    """To another index as well, which gives out other numbers; and a stretch that overlaps adds only what is new."""
+    other = DeskWorld(tmp_path / "other.sqlite")
+    other.post(letter(99, partition=7, error_class=ErrorClass.NOT_JSON, value=b"{"))
+    read = stretch(letter_records([letter(n, root=letter(n % 2).id) for n in range(4)], first=1))
+    world.writer.add_letters(stretch(letter_records([letter(0, root=letter(0).id)], first=1)))
+    for one in (other, world, other):
+        one.writer.add_letters(read)
+    found, others = world.index.letters(), other.index.letters()
+    assert [one.id for one in found] == [letter(n).id for n in (3, 2, 1, 0)]
+    assert found == [one for one in others if one.partition != 7]
+    other.close()
+
+
 def test_an_index_of_another_pipeline_is_begun_again(world: DeskWorld) -> None:
     """So is one that is further on than its topic; whoever was adding to the former one is told."""
     world.post(letter(1))

@@ -14,7 +14,8 @@ from console.desk.expiry import Retention
 from console.desk.following import Progress
 from console.desk.grouping import Group
 from console.desk.held import HeldGroup
-from console.desk.indexed import HOUR_MS, Cursor, GroupSummary, IndexedAct, IndexedLetter, Place, State, Trend
+from console.desk.indexed import HOUR_MS, Cursor, GroupSummary, IndexedAct, IndexedLetter, State, Trend
+from console.desk.places import Place
 from console.desk.recipes import parse_recipe
 from console.desk.repair import Unrepairable
 from console.desk.replay_order import ReplayProgress

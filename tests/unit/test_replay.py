@@ -2,7 +2,8 @@
 
 import pytest
 
-from console.desk.letters import LetterFilter, field_text
+from console.desk.letters import LetterFilter
+from console.desk.texts import field_text
 from console.desk.views import details, json_details
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.errors import ErrorClass

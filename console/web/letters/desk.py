@@ -14,8 +14,9 @@ from console.desk.expiry import UNLIMITED, Retention, read_retention
 from console.desk.following import follow
 from console.desk.index import DeskIndex
 from console.desk.index_file import index_path
-from console.desk.indexed import IndexedLetter, Place, State
+from console.desk.indexed import IndexedLetter, State
 from console.desk.letters import LetterFilter
+from console.desk.places import Place
 from console.desk.repair import Schemas
 from console.desk.whole_letters import text_search, whole_letters
 from console.web.keys import HEALTH, SETTINGS

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from console.desk.grouping import NO_PRODUCER, Group
 from console.desk.indexed import IndexedLetter
-from console.desk.letters import field_text
+from console.desk.texts import field_text
 from schemas.errors import ErrorClass
 from schemas.sources import Source
 
