@@ -53,6 +53,11 @@ def letters(settings: Settings, count: int) -> Iterator[DeadLetter]:
         )
 
 
+def fill(count: int) -> None:
+    """Post so many letters to the pipeline of this process's environment."""
+    post(Settings(), count)
+
+
 def post(settings: Settings, count: int, on_progress: Callable[[int], None] = lambda more: None) -> None:
     """Fill the dead-letter topic. Blocks.
 

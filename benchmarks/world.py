@@ -36,6 +36,11 @@ def environment(job: Job, **more: str) -> dict[str, str]:
     }
 
 
+def own_environment(job: Job, **more: str) -> dict[str, str]:
+    """The same where orders, too, have a topic of the run's own."""
+    return environment(job, VELOCITY_TOPICS__ORDERS=f"bench.{job.scratch.name}.wms.orders.v1", **more)
+
+
 @contextmanager
 def pipeline_topics(settings: Settings) -> Iterator[None]:
     """Create what is missing; delete it at the end. The feed's topic is there before and stays."""

@@ -15,9 +15,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from benchmarks.job import Job, LaneFailed, in_a_process_of_its_own
-from benchmarks.letters import KINDS, post
+from benchmarks.letters import KINDS, fill
 from benchmarks.measure import Measurement, Stopwatch
-from benchmarks.world import environment, pipeline_topics
+from benchmarks.world import own_environment, pipeline_topics
 from console.desk.following import follow
 from console.desk.index import DeskIndex
 from console.desk.letters import LetterFilter
@@ -35,11 +35,10 @@ _QUESTIONS: dict[str, Callable[[DeskIndex], Any]] = {
 
 def run(job: Job) -> Measurement:
     """Fill the topic, index it, ask."""
-    os.environ.update(environment(job))
-    os.environ["VELOCITY_TOPICS__ORDERS"] = f"bench.{job.scratch.name}.wms.orders.v1"
+    os.environ.update(own_environment(job))
     settings = Settings()
     with pipeline_topics(settings):
-        in_a_process_of_its_own(fill)
+        in_a_process_of_its_own(fill, LETTERS)
         watch = Stopwatch(broker_pid=job.broker_pid)
         watch.start()
         path = asyncio.run(follow(settings))
@@ -47,11 +46,6 @@ def run(job: Job) -> Measurement:
         verify(path)
         size = {"index_mb": round(path.stat().st_size / (1 << 20), 1)}
         return replace(indexed, details={**indexed.details, **size, **_again(settings)})
-
-
-def fill() -> None:
-    """Post the letters."""
-    post(Settings(), LETTERS)
 
 
 def _again(settings: Settings) -> dict[str, float]:

@@ -10,9 +10,9 @@ import os
 from collections import Counter
 
 from benchmarks.job import Job, LaneFailed, in_a_process_of_its_own
-from benchmarks.letters import PARTITIONS, post
+from benchmarks.letters import PARTITIONS, fill
 from benchmarks.measure import Measurement, Stopwatch
-from benchmarks.world import environment, pipeline_topics
+from benchmarks.world import own_environment, pipeline_topics
 from console.desk.letters import LetterFilter
 from console.desk.replay_job import ReplayJob
 from console.desk.replay_order import ReplayOrder
@@ -27,13 +27,11 @@ LETTERS = int(os.environ.get("BENCH_REPLAYED", "100000"))
 
 def run(job: Job) -> Measurement:
     """Fill the dead-letter topic, replay all of it, count what arrived."""
-    os.environ.update(environment(job))
-    os.environ["VELOCITY_TOPICS__ORDERS"] = f"bench.{job.scratch.name}.wms.orders.v1"
-    sources = [source.value.replace("-", "_") for source in Source]
-    os.environ["VELOCITY_TOPICS__PARTITIONS"] = json.dumps(dict.fromkeys(sources, PARTITIONS))
+    partitions = {source.value.replace("-", "_"): PARTITIONS for source in Source}
+    os.environ.update(own_environment(job, VELOCITY_TOPICS__PARTITIONS=json.dumps(partitions)))
     settings = Settings()
     with pipeline_topics(settings):
-        in_a_process_of_its_own(fill)
+        in_a_process_of_its_own(fill, LETTERS)
         watch = Stopwatch(broker_pid=job.broker_pid)
         watch.start()
         replay = ReplayJob(settings, ReplayOrder(why="bench"), WantedLetters(settings, LetterFilter()).read())
@@ -41,11 +39,6 @@ def run(job: Job) -> Measurement:
         measured = watch.stop(LETTERS)
         asyncio.run(verify(settings))
         return measured
-
-
-def fill() -> None:
-    """Post the letters."""
-    post(Settings(), LETTERS)
 
 
 async def verify(settings: Settings) -> None:

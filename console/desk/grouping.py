@@ -134,11 +134,8 @@ _KINDS: dict[type, str] = {
 
 def _at(content: Mapping[str, Any], path: str) -> object:
     """What is at a JSON path such as `$.event_time`; None where nothing is."""
-    parts = _parts(path[:PATH_SHOWN])
-    if len(parts) == 1 and parts[0][0]:  # a field of the record itself, as nearly always
-        return content.get(parts[0][0])
     found: Any = content
-    for name, index in parts:
+    for name, index in _parts(path[:PATH_SHOWN]):
         if name and isinstance(found, dict):
             found = found.get(name)
         elif index is not None and isinstance(found, list) and index < len(found):

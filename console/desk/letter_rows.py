@@ -152,18 +152,8 @@ class _Reader:
         """Add a row, or a stranger if the record is no letter of ours."""
         place, value = self._first | record.offset, record.value
         try:
-            header_names, headers = cast(_Headers, zip(*record.headers, strict=False))
-            if header_names != self._header_names:
-                self._expect(header_names)
-            common = _common(self._of_many(headers))
-            offset_text, timestamp_text, failed_text, root, message_text = self._of_one(headers)
-            offset, timestamp, first_failed_at = int(offset_text), int(timestamp_text), int(failed_text)
-            inherited = None if root == b"%b%d" % (common.before_offset, offset) else root.decode()
-            message = message_text.decode()
+            common, offset, timestamp, first_failed_at, root, message = self._headers(record)
         except (KeyError, ValueError, TypeError, AttributeError):  # a header may have no value, whatever its type says
-            self.strangers.append(place)
-            return
-        if not (0 <= offset < OFFSETS and -_TIMES < timestamp < _TIMES and -_TIMES < first_failed_at < _TIMES):
             self.strangers.append(place)
             return
         content, structure, pattern = form_of(value, common.path)
@@ -177,7 +167,7 @@ class _Reader:
             timestamp,
             record.timestamp,
             common.attempts,
-            inherited,
+            root,
             first_failed_at,
             None if value is None else len(value),
             _field(content, value, "site_id"),
@@ -187,6 +177,23 @@ class _Reader:
             message,
             value if value is None or len(value) <= VALUE_KEPT else value[:VALUE_KEPT],
         )
+
+    def _headers(self, record: SourceRecord) -> tuple[_Common, int, int, int, str | None, str]:
+        """What is common, then offset, timestamp, time of the first failure, root where it is another, and message.
+
+        Raises:
+            KeyError, ValueError, AttributeError, TypeError: a header is missing, or not what it should be.
+        """
+        header_names, headers = cast(_Headers, zip(*record.headers, strict=False))
+        if header_names != self._header_names:
+            self._expect(header_names)
+        common = _common(self._of_many(headers))
+        offset_text, timestamp_text, failed_text, root, message = self._of_one(headers)
+        offset, timestamp, first_failed_at = int(offset_text), int(timestamp_text), int(failed_text)
+        if not (0 <= offset < OFFSETS and -_TIMES < timestamp < _TIMES and -_TIMES < first_failed_at < _TIMES):
+            raise ValueError(offset, timestamp, first_failed_at)
+        inherited = None if root == b"%b%d" % (common.before_offset, offset) else root.decode()
+        return common, offset, timestamp, first_failed_at, inherited, message.decode()
 
     def _expect(self, header_names: tuple[str, ...]) -> None:
         """
