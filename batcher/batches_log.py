@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from runtime.connections import reader, topic_id
+from runtime.connections import topic_id
+from runtime.consumers import reader
 from runtime.refusals import TopicRefused
 from runtime.settings import KafkaSettings
 
@@ -28,7 +29,7 @@ async def look_at_log(kafka: KafkaSettings, topic: str, partitions: Collection[i
         KafkaError, KafkaException: it does not answer.
     """
     tps = [TopicPartition(topic, number) for number in sorted(partitions)]
-    consumer = reader(kafka)
+    consumer = reader(kafka.access)
     await consumer.start()
     try:
         starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)

@@ -11,7 +11,7 @@ from batcher.loading import Loader
 from batcher.manifests import Announced, ManifestMalformed, read_manifest
 from batcher.partition import OwnedPartition, Parcel
 from batcher.workbench import Workbench
-from runtime.connections import reader
+from runtime.consumers import reader
 from runtime.refusals import TopicRefused
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class Feed:
                 await asyncio.sleep(self._bench.backoff_s)
 
     async def _read(self) -> None:
-        consumer = reader(self._bench.settings.kafka, auto_offset_reset="none")
+        consumer = reader(self._bench.settings.kafka.access, auto_offset_reset="none")
         await consumer.start()
         try:
             consumer.assign([self._tp])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from runtime.connections import reader, stop_consumer
+from runtime.consumers import reader, stop_consumer
 from runtime.settings import KafkaSettings
 from runtime.topic_reader import partitions_of
 
@@ -52,7 +52,7 @@ async def follow(
         KafkaError, KafkaException: the brokers do not answer.
     """
     tps = [TopicPartition(topic, number) for number in await asyncio.to_thread(partitions_of, kafka, topic)]
-    consumer = reader(kafka, auto_offset_reset="none")
+    consumer = reader(kafka.access, auto_offset_reset="none")
     await consumer.start()
     try:
         consumer.assign(tps)

@@ -22,7 +22,7 @@ from console.frontier_board import FrontierBoard
 from console.progress import Meter
 from console.topic_records import decoded
 from console.who import who
-from runtime.connections import reading
+from runtime.consumers import reading
 from runtime.refusals import Refusal
 from runtime.settings import Settings
 from runtime.topic_reader import end_offsets, read_topic
@@ -156,7 +156,7 @@ class _Drain:
 
     async def _until_taken(self, last: dict[int, int]) -> None:
         topic, kafka = self._settings.topics.name(TopicRole.BATCHES), self._settings.kafka
-        async with reading(kafka, group_id=kafka.batch_group) as consumer:
+        async with reading(kafka.access, group_id=kafka.batch_group) as consumer:
             consumer.assign([TopicPartition(topic, number) for number in last])
             await self._follow_batch_group(last, consumer)
 

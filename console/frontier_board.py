@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from console.topic_records import decoded
-from runtime.connections import reader
+from runtime.consumers import reader
 from runtime.settings import Settings
 from runtime.topic_reader import read_topic
 from schemas.records import Frontier
@@ -23,7 +23,7 @@ class FrontierBoard:
         self.frontiers: dict[str, Frontier] = {}
         self.taken = 0  # records, so far
         self._topic = TopicPartition(settings.topics.name(TopicRole.FRONTIERS), 0)
-        self._consumer: AIOKafkaConsumer = reader(settings.kafka)
+        self._consumer: AIOKafkaConsumer = reader(settings.kafka.access)
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()

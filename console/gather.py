@@ -16,7 +16,7 @@ from console.evidence import Announced, Evidence, PartitionEvidence, SourceLog
 from console.frontier_board import read_frontiers
 from console.progress import Meter
 from console.topic_records import RecordUnreadable, decoded
-from runtime.connections import reader
+from runtime.consumers import reader
 from runtime.settings import KafkaSettings, Settings
 from runtime.topic_reader import partitions_of, read_topic
 from schemas.records import Frontier, Manifest, parse_partition_key, partition_key
@@ -142,7 +142,7 @@ async def _bounds(kafka: KafkaSettings, topic: str) -> dict[int, tuple[int, int]
         KeyError: there is no such topic.
     """
     tps = [TopicPartition(topic, number) for number in await asyncio.to_thread(partitions_of, kafka, topic)]
-    consumer = reader(kafka)
+    consumer = reader(kafka.access)
     await consumer.start()
     try:
         starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)

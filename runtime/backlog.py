@@ -6,7 +6,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
-from runtime.connections import reading
+from runtime.consumers import reading
 from runtime.settings import Settings
 from runtime.topic_reader import partitions_of
 from schemas.topics import TopicRole
@@ -24,7 +24,7 @@ async def batch_backlog(settings: Settings) -> int | None:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             numbers = await asyncio.to_thread(partitions_of, kafka, topic)
-            async with reading(kafka, group_id=kafka.batch_group) as consumer:
+            async with reading(kafka.access, group_id=kafka.batch_group) as consumer:
                 partitions = [TopicPartition(topic, number) for number in numbers]
                 consumer.assign(partitions)
                 ends = await consumer.end_offsets(partitions)

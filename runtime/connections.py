@@ -1,13 +1,12 @@
 """Connections to Kafka: one place that knows how to reach it, for both client libraries."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import KafkaException, TopicCollection
@@ -25,17 +24,7 @@ PROBE_TIMEOUT_S = 5.0  # it cannot be interrupted, and a worker that waits for K
 
 def aiokafka_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Options that every aiokafka client takes."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": kafka.bootstrap_servers,
-        "security_protocol": kafka.security_protocol,
-    }
-    if kafka.security_protocol.startswith("SASL"):
-        options["sasl_mechanism"] = kafka.sasl_mechanism
-        options["sasl_plain_username"] = kafka.sasl_username
-        options["sasl_plain_password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
-    if kafka.security_protocol.endswith("SSL"):
-        options["ssl_context"] = ssl.create_default_context(cafile=kafka.ssl_cafile)
-    return options
+    return kafka.access.options()
 
 
 def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -88,38 +77,6 @@ def probe(kafka: KafkaSettings) -> None:
         KafkaException: they do not answer.
     """
     admin_client(kafka).list_topics(timeout=PROBE_TIMEOUT_S)
-
-
-def reader(kafka: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
-    """A consumer without a group that reads committed records, from wherever it is told to seek to."""
-    defaults: dict[str, Any] = {
-        "enable_auto_commit": False,
-        "auto_offset_reset": "earliest",
-        "isolation_level": "read_committed",
-        "max_partition_fetch_bytes": 4 << 20,
-    }
-    return AIOKafkaConsumer(**aiokafka_options(kafka), **{**defaults, **options})
-
-
-@asynccontextmanager
-async def reading(kafka: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started `reader` that is stopped at the end."""
-    consumer = reader(kafka, **options)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await stop_consumer(consumer)
-
-
-async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer. aiokafka lets the cancellation of its own task out if that had not begun; ours still counts."""
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
 
 
 def transactional_producer(kafka: KafkaSettings, transactional_id: str, **options: Any) -> AIOKafkaProducer:

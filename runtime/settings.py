@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from runtime.batch_settings import ApiSettings, BatchSettings, ScheduleSettings, VelocitySettings
 from runtime.desk_settings import DeskSettings, ServeSettings
+from runtime.kafka_access import KafkaAccess
 from runtime.setting_types import Duration, Section, WindowText, Zone
 from runtime.sink_settings import SinkName, SinkSettings
 from schemas.sources import Source
@@ -33,6 +34,18 @@ class KafkaSettings(Section):
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     ssl_cafile: Path | None = None
+
+    @property
+    def access(self) -> KafkaAccess:
+        """How to reach the brokers, as plain data."""
+        return KafkaAccess(
+            bootstrap_servers=self.bootstrap_servers,
+            security_protocol=self.security_protocol,
+            sasl_mechanism=self.sasl_mechanism,
+            sasl_username=self.sasl_username,
+            sasl_password=self.sasl_password.get_secret_value() if self.sasl_password else None,
+            ssl_cafile=str(self.ssl_cafile) if self.ssl_cafile else None,
+        )
 
 
 class TopicSettings(Section):

@@ -6,12 +6,11 @@ its parser makes underneath has the fields that we need, under the same names. a
 come are `ConsumerRecord`s, which are `SourceRecord`s too. The setting `stream.lean_records` switches it off.
 """
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-import structlog
-
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class SourceRecord(Protocol):

@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from runtime.backlog import batch_backlog
-from runtime.connections import probe, reading, until_connected
+from runtime.connections import probe, until_connected
+from runtime.consumers import reading
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.memory import frugal_memory
 from runtime.refusals import SettingsRefused
@@ -207,7 +208,7 @@ async def _follow_control(settings: Settings, worker: StreamWorker) -> None:
 
 
 async def _apply_control(settings: Settings, topic: str, worker: StreamWorker, live_from: int) -> None:
-    async with reading(settings.kafka) as consumer:
+    async with reading(settings.kafka.access) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
         async for record in consumer:

@@ -7,7 +7,7 @@ import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from runtime.connections import reading
+from runtime.consumers import reading
 from runtime.refusals import CheckpointRefused, SettingsRefused, SourceRecreated
 from runtime.settings import KafkaSettings, Settings
 from runtime.topic_reader import read_topic
@@ -64,7 +64,7 @@ def _agree(record: Frontier, key: str, offset: int, told: CommitMetadata) -> boo
 
 async def _read_at(kafka: KafkaSettings, topic: str, offset: int) -> Frontier | None:
     tp = TopicPartition(topic, 0)
-    async with reading(kafka, isolation_level="read_uncommitted", auto_offset_reset="none") as consumer:
+    async with reading(kafka.access, isolation_level="read_uncommitted", auto_offset_reset="none") as consumer:
         consumer.assign([tp])
         consumer.seek(tp, offset)
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from console.desk.index_file import index_path, is_damaged, open_file, put_aside
 from console.desk.indexing import IndexMadeAnew, IndexWriter, Source
-from console.desk.letter_reading import read_stretches
+from console.desk.letter_reading import read_letters
 from console.errors import CommandFailed
 from runtime.connections import topic_id
 from runtime.settings import Settings
@@ -88,7 +88,7 @@ class _Following:
     async def _read_letters(self, positions: dict[int, int], bounds: dict[int, Bounds]) -> None:
         starts, ends = _span(positions, bounds)
         total = sum(max(0, ends[number] - starts[number]) for number in ends)
-        async with aclosing(read_stretches(self._settings, starts, ends)) as stretches:
+        async with aclosing(read_letters(self._settings, starts, ends)) as stretches:
             async for stretch in stretches:
                 await asyncio.to_thread(self._writer.add_letters, stretch)
                 self._on_progress(total, len(stretch.letters) + len(stretch.strangers))

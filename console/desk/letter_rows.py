@@ -68,7 +68,7 @@ class SourcePartition(NamedTuple):
     partition: int
 
 
-class Stretch(msgspec.Struct, array_like=True):
+class Stretch(msgspec.Struct, array_like=True, tag=True):
     """What a stretch of offsets of one partition of the dead-letter topic holds, up to `end`.
 
     Numbers that the index gives out are not in `letters` yet: `origin` has the position in `sources` where the number

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from console.desk.verdicts import Verdicts
 from console.frontier_board import FrontierBoard
-from runtime.connections import reading
+from runtime.consumers import reading
 from runtime.settings import Settings
 from runtime.topic_reader import partitions_of
 from schemas.dead_letters import DeadLetter
@@ -35,8 +35,9 @@ class VerdictFollower:
             kafka = self._settings.kafka
             numbers = await asyncio.to_thread(partitions_of, kafka, self._topic)
             self._partitions = [TopicPartition(self._topic, number) for number in numbers]
-            self._letters = await self._stack.enter_async_context(reading(kafka))
-            self._ends = await self._stack.enter_async_context(reading(kafka, isolation_level="read_uncommitted"))
+            self._letters = await self._stack.enter_async_context(reading(kafka.access))
+            uncommitted = reading(kafka.access, isolation_level="read_uncommitted")
+            self._ends = await self._stack.enter_async_context(uncommitted)
             self._board = await self._stack.enter_async_context(FrontierBoard(self._settings))
             await self._from_the_end(self._letters)
         except BaseException:

@@ -9,9 +9,9 @@ from console.desk.index import DeskIndex, place_numbers
 from console.desk.indexed import State
 from console.desk.letters import LetterFilter
 from console.desk.places import Place
-from runtime.connections import reading
+from runtime.consumers import POLL_MS, reading
 from runtime.settings import Settings
-from runtime.topic_reader import POLL_MS, topic_bounds
+from runtime.topic_reader import topic_bounds
 from schemas.dead_letters import DeadLetter
 from schemas.topics import TopicRole
 
@@ -34,7 +34,7 @@ async def whole_letters(settings: Settings, places: Iterable[Place]) -> AsyncGen
     if not wanted:
         return
     bounds = (await topic_bounds(settings.kafka, [topic]))[topic]
-    async with reading(settings.kafka) as consumer:
+    async with reading(settings.kafka.access) as consumer:
         for partition, offsets in sorted(wanted.items()):
             if partition not in bounds:
                 continue

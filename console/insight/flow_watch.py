@@ -13,7 +13,7 @@ from console.insight.asking import Asking
 from console.insight.flow import Flow, accounts_of, open_spans, partition_rows, worker_state
 from console.insight.kept import Kept
 from console.readings import Worker, read_all, workers_of
-from runtime.connections import reading
+from runtime.consumers import reading
 from runtime.settings import Settings
 from runtime.topic_reader import partitions_of
 from schemas.records import partition_key
@@ -75,7 +75,7 @@ class FlowWatch:
     async def _open(self) -> _Opened:
         stack = self._stack = AsyncExitStack()
         board = await stack.enter_async_context(FrontierBoard(self._settings))
-        ends_reader = await stack.enter_async_context(reading(self._settings.kafka))
+        ends_reader = await stack.enter_async_context(reading(self._settings.kafka.access))
         topics = [self._settings.topics.source_topic(source) for source in Source]
         found = await asyncio.gather(
             *(asyncio.to_thread(partitions_of, self._settings.kafka, topic) for topic in topics)

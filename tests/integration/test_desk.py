@@ -6,11 +6,14 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from multiprocessing import active_children
+from contextlib import aclosing
 from typing import Any
 
 import command_line
+import msgspec
+import psutil
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from desk_world import letter
@@ -20,7 +23,10 @@ from console.desk import letter_reading
 from console.desk.following import follow
 from console.desk.index import DeskIndex
 from console.desk.indexed import IndexedLetter
+from console.desk.letter_process import Order
+from console.desk.letter_rows import Stretch
 from console.errors import CommandFailed
+from runtime.topic_reader import end_offsets
 from sandbox.malformed import write_schema_dir
 from schemas.codecs import encode
 from schemas.dead_letters import DeadLetter
@@ -65,15 +71,55 @@ def test_processes_that_read_beside_make_the_same_index(world: PipelineWorld, mo
     here = _indexed(world)
     monkeypatch.setattr(letter_reading, "MANY", 1)
 
-    def end_children(total: int, more: int) -> None:
-        for child in active_children():
-            child.kill()
+    def end_readers(total: int, more: int) -> None:
+        for reader in _readers():
+            reader.kill()
 
     shutil.rmtree(world.directory / "state" / "desk")
     with pytest.raises(CommandFailed, match="ended from outside"):
-        asyncio.run(follow(world.settings(), end_children))
-    assert active_children() == []
+        asyncio.run(follow(world.settings(), end_readers))
+    assert _readers() == []
     assert _indexed(world) == here
+
+
+def _readers() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "console.desk.letter_process" in one.cmdline()]
+
+
+def test_a_process_that_reads_says_why_it_cannot(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the client raises there is raised here, as if it had been read here."""
+    monkeypatch.setattr(letter_reading, "MANY", 1)
+    kafka = world.settings().kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
+    away = world.settings().model_copy(update={"kafka": kafka})
+
+    async def first() -> Stretch:
+        async with aclosing(letter_reading.read_letters(away, {0: 0}, {0: 1})) as read:
+            return await anext(read)
+
+    with pytest.raises(KafkaConnectionError, match=r"127\.0\.0\.1"):
+        asyncio.run(first())
+    assert _readers() == []
+
+
+def test_a_process_that_reads_ends_when_nobody_listens(world: PipelineWorld) -> None:
+    """As after a SIGKILL of the command that started it."""
+    topic = world.topic("velocity.dead-letters.v1")
+    post(world, [of_world(world, n) for n in range(9_000)])
+    order = Order(
+        access=world.settings().kafka.access,
+        topic=topic,
+        producer_header="producer",
+        starts={},
+        ends=asyncio.run(end_offsets(world.settings().kafka, topic)),
+        lean=True,
+    )
+    with subprocess.Popen(letter_reading.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdin is not None and reader.stdout is not None
+        reader.stdin.write(msgspec.msgpack.encode(order))
+        reader.stdin.close()
+        assert len(reader.stdout.read(1_000)) == 1_000
+        reader.stdout.close()
+        assert reader.wait(timeout=30) == 1
 
 
 def _indexed(world: PipelineWorld) -> list[IndexedLetter]:
