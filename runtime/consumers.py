@@ -78,6 +78,7 @@ async def read_partitions(
         # Looked at before a poll, too: one for what is not there would last its whole time.
         while wanted := {tp: end for tp, end in wanted.items() if await consumer.position(tp) < end}:
             for tp, records in (await consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=at_most)).items():
-                kept = [record for record in records if record.offset < wanted[tp]]
+                end = wanted[tp]
+                kept = records if records[-1].offset < end else [one for one in records if one.offset < end]
                 if kept:
                     yield tp.partition, kept

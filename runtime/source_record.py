@@ -7,7 +7,7 @@ come are `ConsumerRecord`s, which are `SourceRecord`s too. The setting `stream.l
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class SourceRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Iterable[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class _Unwrapped(dict[Any, Any]):

@@ -26,6 +26,10 @@ NO_PRODUCER = "-"
 REMEMBERED_FIELDS = 64  # of values with more the structure is worked out each time, so that memory stays bounded
 REMEMBERED_BYTES = 4_096
 
+#: The names and indexes of a path; one of the two is None.
+Parts = tuple[tuple[str, int | None], ...]
+
+_decode = msgspec.json.Decoder().decode
 _PARTS = re.compile(r"\.([^.\[\]]+)|\[([0-9]{1,9})\]")
 _RUNS = re.compile(r"([aA9 ?])\1+")
 
@@ -53,7 +57,7 @@ def _group_id(group: Group) -> str:
 
 def group_of(letter: DeadLetter, producer_header: str) -> Group:
     """The group of a letter; its producer is what the header of that name says."""
-    _, structure, pattern = form_of(letter.value, letter.path)
+    _, structure, pattern = form_of(letter.value, parts_of(letter.path))
     path, producer = path_shown(letter.path), _producer(letter, producer_header)
     return Group(letter.topic, letter.error_class.value, path, producer, structure, pattern)
 
@@ -74,15 +78,15 @@ def path_shown(path: str) -> str:
     return path if len(path) <= PATH_SHOWN else path[: PATH_SHOWN - 1] + "…"
 
 
-def form_of(value: bytes | None, path: str) -> tuple[Mapping[str, Any] | None, str, str]:
-    """A value's content, its structure, and the pattern of what is at a path of it.
+def form_of(value: bytes | None, parts: Parts) -> tuple[Mapping[str, Any] | None, str, str]:
+    """A value's content, its structure, and the pattern of what is at a path of it, whose parts these are.
 
     The content is the value's object, empty for other JSON, None where it is no JSON.
     """
     if value is None:
         return None, "no value", ""
     try:
-        content = msgspec.json.decode(value)
+        content = _decode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None, *_form_of_bytes(value)
     if not isinstance(content, dict):
@@ -91,7 +95,7 @@ def form_of(value: bytes | None, path: str) -> tuple[Mapping[str, Any] | None, s
         structure = _structure(tuple(content), tuple(map(type, content.values())))
     else:
         structure = _structure.__wrapped__(tuple(content), tuple(map(type, content.values())))
-    return content, structure, _pattern(_at(content, path))
+    return content, structure, _pattern(_at(content, parts))
 
 
 def _form_of_bytes(value: bytes) -> tuple[str, str]:
@@ -132,10 +136,10 @@ _KINDS: dict[type, str] = {
 }
 
 
-def _at(content: Mapping[str, Any], path: str) -> object:
-    """What is at a JSON path such as `$.event_time`; None where nothing is."""
+def _at(content: Mapping[str, Any], parts: Parts) -> object:
+    """What is there; None where nothing is."""
     found: Any = content
-    for name, index in _parts(path[:PATH_SHOWN]):
+    for name, index in parts:
         if name and isinstance(found, dict):
             found = found.get(name)
         elif index is not None and isinstance(found, list) and index < len(found):
@@ -145,10 +149,9 @@ def _at(content: Mapping[str, Any], path: str) -> object:
     return None if found is content else found
 
 
-@lru_cache(maxsize=4_096)
-def _parts(path: str) -> tuple[tuple[str, int | None], ...]:
-    """The names and indexes of a path."""
-    return tuple((name, int(index) if index else None) for name, index in _PARTS.findall(path))
+def parts_of(path: str) -> Parts:
+    """The parts of a JSON path such as `$.event_time`."""
+    return tuple((name, int(index) if index else None) for name, index in _PARTS.findall(path[:PATH_SHOWN]))
 
 
 def _pattern(value: object) -> str:

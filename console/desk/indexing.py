@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -154,7 +155,7 @@ class IndexWriter:
     def _insert(self, letters: LetterRows) -> None:
         """Many rows a statement: to run one costs as much as the rows of it."""
         for rows, values in letters.portions(_ROWS_A_STATEMENT):
-            self._connection.execute(statement("add_letters", rows=", ".join([_MARKS] * rows)), values)
+            self._connection.execute(_add_letters(rows), values)
 
     def _states(self, origins: Sequence[int]) -> list[int]:
         """The states that acts have given new letters already."""
@@ -227,6 +228,11 @@ class IndexWriter:
     def _forget(self) -> None:
         self._origins.forget()
         self._groups.clear()
+
+
+@cache
+def _add_letters(rows: int) -> str:
+    return statement("add_letters", rows=", ".join([_MARKS] * rows))
 
 
 def _is_of_letter(entry: AuditEntry) -> bool:

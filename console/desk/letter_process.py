@@ -1,4 +1,4 @@
-"""Reading dead letters for the index, and the process that does so beside the one that writes it.
+"""The process that reads dead letters beside the one that writes the index.
 
 `python -m console.desk.letter_process` is told on its standard input what to read. On its standard output it answers
 with messages, each behind its length: stretches, then `None`; or why it could not go on. It loads neither settings nor
@@ -8,10 +8,10 @@ logs, for that would take it longer than thirty thousand letters.
 import asyncio
 import fcntl
 import gc
+import logging
 import os
 import pickle
 import sys
-from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 import msgspec
@@ -20,7 +20,7 @@ from console.desk.letter_rows import Stretch, stretch_of
 from runtime.consumers import read_partitions
 from runtime.kafka_access import KafkaAccess
 
-STRETCH = 2_000  # letters in one transaction
+STRETCH = 2_000  # letters in one transaction of the index
 LENGTH = 4  # bytes in front of a message
 _PIPE = 1 << 20  # bytes: a whole stretch, so that the next one is read while the index takes this one
 
@@ -47,24 +47,15 @@ class Failed(msgspec.Struct, array_like=True, tag=True):
 Message = Stretch | Failed | None
 
 
-async def read_stretches(order: Order) -> AsyncGenerator[Stretch, None]:
-    """What an order asks for.
-
-    Raises:
-        KafkaError: the brokers do not answer.
-    """
+async def _answer(order: Order) -> None:
+    """All in one thread: nothing else waits for it, and to hand a stretch to another takes a millisecond."""
     read = read_partitions(
         order.access, order.topic, starts=order.starts, ends=order.ends, at_most=STRETCH, lean=order.lean
     )
-    async with aclosing(read):
-        async for partition, records in read:
-            yield await asyncio.to_thread(stretch_of, partition, records, order.producer_header)
-
-
-async def _answer(order: Order) -> None:
     try:
-        async for stretch in read_stretches(order):
-            await asyncio.to_thread(_send, stretch)
+        async with aclosing(read):
+            async for partition, records in read:
+                _send(stretch_of(partition, records, order.producer_header))
         _send(None)
     except BrokenPipeError:
         raise
@@ -82,6 +73,7 @@ def _send(message: Message) -> None:
 def main() -> None:
     """Read what was ordered, until that is sent or nobody is there any more."""
     gc.disable()  # a record has dozens of objects and none is part of a cycle: looking for some takes half of the time
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # whoever started us says what is wrong
     with suppress(OSError):  # more than this user may have
         fcntl.fcntl(sys.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
     order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)

@@ -9,14 +9,16 @@ import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Self
 
 import msgspec
 from msgspec.structs import replace
 
-from console.desk.letter_process import LENGTH, Failed, Message, Offsets, Order, read_stretches
-from console.desk.letter_rows import Stretch
+from console.desk.letter_process import LENGTH, STRETCH, Failed, Message, Offsets, Order
+from console.desk.letter_rows import Stretch, stretch_of
 from console.errors import CommandFailed
+from runtime.consumers import read_partitions
 from runtime.settings import Settings
 from schemas.topics import TopicRole
 
@@ -44,7 +46,17 @@ def read_letters(settings: Settings, starts: Offsets, ends: Offsets) -> AsyncGen
         lean=settings.stream.lean_records,
     )
     many = sum(end - starts[number] for number, end in order.ends.items()) >= MANY
-    return _read_beside(_shared_out(order)) if many else read_stretches(order)
+    return _read_beside(_shared_out(order)) if many else _read_here(order)
+
+
+async def _read_here(order: Order) -> AsyncGenerator[Stretch, None]:
+    """In a thread, for others may wait for this process's event loop."""
+    read = read_partitions(
+        order.access, order.topic, starts=order.starts, ends=order.ends, at_most=STRETCH, lean=order.lean
+    )
+    async with aclosing(read):
+        async for partition, records in read:
+            yield await asyncio.to_thread(stretch_of, partition, records, order.producer_header)
 
 
 def _shared_out(order: Order) -> list[Order]:

@@ -1,18 +1,17 @@
 """Records of the dead-letter topic as rows of the index: what `DeadLetter.from_record` and `group_of` say, in one go.
 
-A million letters must be indexed in seconds. So headers are found by their position, which is the same in letter after
-letter; what many letters have in common is worked out once for all of them; the value is parsed once; and rows are not
-objects. A test holds that both ways say the same.
+A million letters must be indexed in seconds. So what many letters have in common is worked out once for all of them,
+the value is parsed once, and rows are not objects. A test holds that both ways say the same.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from console.desk.grouping import Group, form_of, path_shown, producer_of
+from console.desk.grouping import Group, Parts, form_of, parts_of, path_shown, producer_of
 from console.desk.indexed import VALUE_KEPT
 from console.desk.places import OFFSETS, PARTITIONS, place_of
 from console.desk.texts import plain_or_none, text_of_field
@@ -55,10 +54,10 @@ class LetterRows(msgspec.Struct, array_like=True, gc=False):
             values = self.values[start : start + rows * _WIDTH]
             yield len(values) // _WIDTH, values
 
-    def from_place(self, place: int) -> "LetterRows":
+    def from_place(self, place: int) -> Self:
         """A copy of those that lie at a place or behind it; rows are in the order of their places."""
         first = next((n for n, at in enumerate(self["place"]) if at >= place), len(self))
-        return LetterRows(self.values[first * _WIDTH :])
+        return type(self)(self.values[first * _WIDTH :])
 
 
 class SourcePartition(NamedTuple):
@@ -109,12 +108,12 @@ class _Common(msgspec.Struct, frozen=True, eq=False):
     error_class: str
     stage: str
     path: str
+    parts: Parts  # of the path
     shown: str  # the path as the group has it
     producer: str
 
 
-#: The headers of `_Common`; those that name a producer come behind them.
-_OF_MANY = (
+_of_many = itemgetter(  # what `_Common` is made from
     names.ORIGINAL_TOPIC,
     names.ORIGINAL_PARTITION,
     names.ERROR_CLASS,
@@ -123,15 +122,13 @@ _OF_MANY = (
     names.ATTEMPTS,
     names.PIPELINE_VERSION,
 )
-_OF_ONE = (
+_of_one = itemgetter(
     names.ORIGINAL_OFFSET,
     names.ORIGINAL_TIMESTAMP,
     names.FIRST_FAILED_AT,
     names.ROOT,
     names.ERROR_MESSAGE,
 )
-_Headers = tuple[tuple[str, ...], tuple[bytes, ...]]
-_Pick = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
 
 
 class _Reader:
@@ -139,9 +136,6 @@ class _Reader:
 
     def __init__(self, partition: int, producer_header: str) -> None:
         self._first, self._producer_header = place_of(partition, 0), producer_header
-        self._header_names: tuple[str, ...] = ()
-        self._of_many: _Pick
-        self._of_one: _Pick
         self._numbers = dict[tuple[_Common, str, str], tuple[int, int]]()
         self.sources = dict[SourcePartition, int]()
         self.groups = list[Group]()
@@ -156,7 +150,7 @@ class _Reader:
         except (KeyError, ValueError, TypeError, AttributeError):  # a header may have no value, whatever its type says
             self.strangers.append(place)
             return
-        content, structure, pattern = form_of(value, common.path)
+        content, structure, pattern = form_of(value, common.parts)
         key = (common, structure, pattern)
         source, group = self._numbers.get(key) or self._number(key)
         self.values += (
@@ -184,27 +178,18 @@ class _Reader:
         Raises:
             KeyError, ValueError, AttributeError, TypeError: a header is missing, or not what it should be.
         """
-        header_names, headers = cast(_Headers, zip(*record.headers, strict=False))
-        if header_names != self._header_names:
-            self._expect(header_names)
-        common = _common(self._of_many(headers))
-        offset_text, timestamp_text, failed_text, root, message = self._of_one(headers)
+        every = record.headers
+        headers = dict(every)  # the last of each name
+        producer = headers.get(self._producer_header)
+        if len(headers) != len(every):
+            producer = next((data for name, data in every if name == self._producer_header and data), None)
+        common = _common(_of_many(headers), producer)
+        offset_text, timestamp_text, failed_text, root, message = _of_one(headers)
         offset, timestamp, first_failed_at = int(offset_text), int(timestamp_text), int(failed_text)
         if not (0 <= offset < OFFSETS and -_TIMES < timestamp < _TIMES and -_TIMES < first_failed_at < _TIMES):
             raise ValueError(offset, timestamp, first_failed_at)
         inherited = None if root == b"%b%d" % (common.before_offset, offset) else root.decode()
         return common, offset, timestamp, first_failed_at, inherited, message.decode()
-
-    def _expect(self, header_names: tuple[str, ...]) -> None:
-        """
-        Raises:
-            KeyError: one that a letter of ours has is missing.
-        """
-        last = {name: n for n, name in enumerate(header_names)}
-        producers = [n for n, name in enumerate(header_names) if name == self._producer_header]
-        self._of_many = itemgetter(*(last[name] for name in _OF_MANY), *producers)
-        self._of_one = itemgetter(*(last[name] for name in _OF_ONE))
-        self._header_names = header_names
 
     def _number(self, key: tuple[_Common, str, str]) -> tuple[int, int]:
         common, structure, pattern = key
@@ -216,12 +201,12 @@ class _Reader:
 
 
 @lru_cache(maxsize=4_096)
-def _common(headers: tuple[bytes, ...]) -> _Common:
+def _common(headers: tuple[bytes, ...], producer: bytes | None) -> _Common:
     """
     Raises:
         KeyError, ValueError, AttributeError, TypeError: a header is not what it should be.
     """
-    topic, partition, error_class, stage, path, attempts, version, *producers = headers
+    topic, partition, error_class, stage, path, attempts, version = headers
     version.decode()
     source, path_text = SourcePartition(topic.decode(), int(partition)), path.decode()
     if not (0 <= source.partition < PARTITIONS and 0 <= int(attempts) < _TIMES):
@@ -233,8 +218,9 @@ def _common(headers: tuple[bytes, ...]) -> _Common:
         error_class=_CLASSES[error_class],
         stage=stage.decode(),
         path=path_text,
+        parts=parts_of(path_text),
         shown=path_shown(path_text),
-        producer=producer_of(next(filter(None, producers), None)),
+        producer=producer_of(producer),
     )
 
 

@@ -12,7 +12,7 @@ from desk_world import NOON, DeskWorld, letter, record
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from console.desk.grouping import PATH_SHOWN, STRUCTURE_SHOWN, Group, form_of, group_of
+from console.desk.grouping import PATH_SHOWN, STRUCTURE_SHOWN, Group, form_of, group_of, parts_of
 from console.desk.indexed import HOUR_MS, STATES, VALUE_KEPT, State
 from console.desk.letter_rows import COLUMNS, Stretch, stretch_of
 from console.desk.letters import LetterFilter
@@ -61,13 +61,13 @@ def test_the_order_of_fields_makes_no_other_group(content: dict[str, Any], rando
     names = list(content)
     random.shuffle(names)
     shuffled = {name: content[name] for name in names}
-    assert form_of(_json(content), "$.a")[1:] == form_of(_json(shuffled), "$.a")[1:]
+    assert form_of(_json(content), parts_of("$.a"))[1:] == form_of(_json(shuffled), parts_of("$.a"))[1:]
 
 
 @given(st.from_regex(r"[0-9]{1,4}/[A-Z]{1,9}/[a-z]{1,9} [0-9]{1,9}", fullmatch=True))
 def test_texts_of_one_pattern_are_one_group(text: str) -> None:
     """Runs of digits and letters count as one, whatever their length."""
-    assert form_of(msgspec.json.encode({"a": text}), "$.a")[2] == '"9/A/a 9"'
+    assert form_of(msgspec.json.encode({"a": text}), parts_of("$.a"))[2] == '"9/A/a 9"'
 
 
 OURS = [name for name, _ in letter().to_headers() if name.startswith("dlq.")]
