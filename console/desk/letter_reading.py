@@ -23,7 +23,7 @@ from runtime.settings import Settings
 from schemas.topics import TopicRole
 
 MANY = 50_000  # letters for which other processes, which start in half a second, are worth it
-READERS = 3  # of some 80 MB each; more would read faster than one can insert
+READERS = 3  # of some 65 MB each; more would read faster than one can insert
 COMMAND = (sys.executable, "-P", "-m", "console.desk.letter_process")
 _RECEIVED = 1 << 20  # bytes of a process that wait here to be taken
 
