@@ -16,7 +16,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from batcher.owners import CLIENT_PREFIX, describe_members
-from runtime.connections import aiokafka_options, until_connected
+from runtime.connections import until_connected
 from runtime.health import Health
 from runtime.settings import Settings, milliseconds
 from schemas.topics import TopicRole
@@ -84,7 +84,7 @@ class Membership:
         kafka = self._settings.kafka
         session_ms = milliseconds(kafka.session_timeout)
         consumer = AIOKafkaConsumer(
-            **aiokafka_options(kafka),
+            **kafka.access.options(),
             client_id=self._client_id,
             group_id=kafka.batch_group,
             group_instance_id=self._settings.worker_id,
@@ -110,7 +110,7 @@ class Membership:
         stale = [m for m in members if m.worker_id == self._settings.worker_id and m.client_id != self._client_id]
         if not stale:
             return
-        admin = AIOKafkaAdminClient(**aiokafka_options(kafka))
+        admin = AIOKafkaAdminClient(**kafka.access.options())
         await admin.start()
         try:
             coordinator = await admin.find_coordinator(kafka.batch_group)

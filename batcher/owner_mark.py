@@ -15,7 +15,6 @@ from batcher.database import Database
 from batcher.delivery import ledger
 from batcher.queries import Connection, load_queries
 from batcher.workbench import Workbench
-from runtime.connections import aiokafka_options
 from runtime.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -39,7 +38,7 @@ async def read_marks(kafka: KafkaSettings, topic: str, numbers: Collection[int])
     Raises:
         KafkaError: the brokers do not answer.
     """
-    admin = AIOKafkaAdminClient(**aiokafka_options(kafka))
+    admin = AIOKafkaAdminClient(**kafka.access.options())
     await admin.start()
     try:
         asked = [TopicPartition(topic, number) for number in numbers]

@@ -1,4 +1,4 @@
-"""Connections to Kafka: one place that knows how to reach it, for both client libraries."""
+"""Connections to Kafka, for both client libraries; `consumers` has those that belong to no group."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,11 +20,6 @@ T = TypeVar("T")
 REQUEST_TIMEOUT_S = 10.0
 _NO_LIMIT = 2**31 - 1
 PROBE_TIMEOUT_S = 5.0  # it cannot be interrupted, and a worker that waits for Kafka must end within 10 s
-
-
-def aiokafka_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Options that every aiokafka client takes."""
-    return kafka.access.options()
 
 
 def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -86,7 +81,7 @@ def transactional_producer(kafka: KafkaSettings, transactional_id: str, **option
     a record may be is the topic's to say, not the client's: a limit here could be healed by nobody.
     """
     return AIOKafkaProducer(
-        **aiokafka_options(kafka),
+        **kafka.access.options(),
         transactional_id=transactional_id,
         transaction_timeout_ms=milliseconds(kafka.transaction_timeout),
         enable_idempotence=True,
@@ -98,7 +93,7 @@ def transactional_producer(kafka: KafkaSettings, transactional_id: str, **option
 def plain_producer(kafka: KafkaSettings, **options: Any) -> AIOKafkaProducer:
     """A producer without transactions: a record that it has sent is on all replicas in sync, once, in order."""
     return AIOKafkaProducer(
-        **aiokafka_options(kafka), acks="all", enable_idempotence=True, max_request_size=_NO_LIMIT, **options
+        **kafka.access.options(), acks="all", enable_idempotence=True, max_request_size=_NO_LIMIT, **options
     )
 
 

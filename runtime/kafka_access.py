@@ -1,6 +1,7 @@
 """How to reach the brokers, as plain data: a process can hand it to another."""
 
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,6 +19,10 @@ class KafkaAccess(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"KafkaAccess({self.bootstrap_servers!r}, {self.security_protocol!r})"
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield self.bootstrap_servers
+        yield self.security_protocol
 
     def options(self) -> dict[str, Any]:
         """Options that every aiokafka client takes."""

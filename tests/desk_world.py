@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
+from console.desk.grouping import Group, form_of, parts_of, path_shown, producer_in
 from console.desk.index import DeskIndex
 from console.desk.index_file import open_file
 from console.desk.indexing import IndexWriter, Source
@@ -40,6 +41,13 @@ def letter(offset: int = 7, *, error_class: ErrorClass = ErrorClass.BAD_FORMAT, 
         "pipeline_version": "0.1.0",
     }
     return DeadLetter(error_class=error_class, **{**known, **changes})
+
+
+def group_of(letter: DeadLetter) -> Group:
+    """The group of a letter, worked out by itself."""
+    _, structure, pattern = form_of(letter.value, parts_of(letter.path))
+    path, producer = path_shown(letter.path), producer_in(letter.headers, SOURCE.producer_header)
+    return Group(letter.topic, letter.error_class.value, path, producer, structure, pattern)
 
 
 def record(

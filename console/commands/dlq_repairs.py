@@ -13,7 +13,7 @@ from console.commands.replay_options import ReplayOptions, sending
 from console.errors import CommandFailed, UsageError
 
 if TYPE_CHECKING:
-    from console.desk.letters import LetterFilter
+    from console.desk.letter_filter import LetterFilter
     from console.desk.replay_order import ReplayOrder
     from runtime.settings import Settings
 
@@ -120,7 +120,7 @@ def _try_out(settings: "Settings", wanted: "LetterFilter", order: "ReplayOrder",
     from console.desk.wanted import WantedLetters
     from console.progress import Meter
 
-    letters = WantedLetters(settings, wanted)
+    letters = asyncio.run(WantedLetters.find(settings, wanted))
     with Meter("dry run", unit="dead letters") as meter:
         coroutine = dry_run(settings, order, letters.read(), samples=preview, on_progress=meter.reach)
         result = asyncio.run(coroutine)

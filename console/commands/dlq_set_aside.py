@@ -58,7 +58,7 @@ def _set_aside(
     if not why.strip():
         raise UsageError(f"--why: say why, for those who read the audit log later; {action} needs a reason")
     settings = settings_of(ctx, with_topics=True)
-    wanted = WantedLetters(settings, letters.filter(settings))
+    wanted = asyncio.run(WantedLetters.find(settings, letters.filter(settings)))
     result = asyncio.run(set_aside(settings, action, wanted.read(), why))
     already = already_rows(result.leftovers)
     if json:

@@ -12,7 +12,7 @@ from schemas.sources import Source
 
 if TYPE_CHECKING:
     from console.desk.indexed import State
-    from console.desk.letters import LetterFilter
+    from console.desk.letter_filter import LetterFilter
     from runtime.settings import Settings
 
 Classes = Annotated[list[ErrorClass] | None, typer.Option("--class", help="Only of this error class; may be repeated.")]
@@ -69,7 +69,7 @@ class LetterOptions:
         Raises:
             UsageError: a time is none.
         """
-        from console.desk.letters import LetterFilter
+        from console.desk.letter_filter import LetterFilter
         from console.times import parse_instant
 
         return LetterFilter(
@@ -82,7 +82,6 @@ class LetterOptions:
             sku=self.sku,
             text=self.text,
             groups=frozenset(self.groups or ()),
-            producer_header=settings.desk.producer_header,
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from console.desk.expiry import Retention
     from console.desk.indexed import GroupSummary, IndexedLetter, LetterCounts, State, Trend
-    from console.desk.letters import LetterFilter
+    from console.desk.letter_filter import LetterFilter
     from console.desk.views import Known
     from runtime.settings import Settings
     from schemas.dead_letters import DeadLetter
@@ -104,7 +104,7 @@ def show(
 
 async def _show(settings: "Settings", letter_id: str) -> "tuple[DeadLetter, Known]":
     from console.desk.expiry import read_retention
-    from console.desk.letters import LetterFilter
+    from console.desk.letter_filter import LetterFilter
     from console.desk.looking import looking
     from console.desk.views import Known, history
     from console.desk.whole_letters import whole_letters

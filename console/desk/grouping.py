@@ -10,13 +10,11 @@ letter (names and types of fields, patterns, paths) is worked out once and remem
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-
-from schemas.dead_letters import DeadLetter
 
 PATTERN_SHOWN = 48
 STRUCTURE_SHOWN = 400
@@ -55,16 +53,9 @@ def _group_id(group: Group) -> str:
     return hashlib.blake2b("\x1f".join(group).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
-def group_of(letter: DeadLetter, producer_header: str) -> Group:
-    """The group of a letter; its producer is what the header of that name says."""
-    _, structure, pattern = form_of(letter.value, parts_of(letter.path))
-    path, producer = path_shown(letter.path), _producer(letter, producer_header)
-    return Group(letter.topic, letter.error_class.value, path, producer, structure, pattern)
-
-
-def _producer(letter: DeadLetter, header: str) -> str:
-    found = next((data for name, data in letter.headers if name == header and data), None)
-    return producer_of(found)
+def producer_in(headers: Iterable[tuple[str, bytes]], header: str) -> str:
+    """Who wrote a record, by the first header of that name that says anything."""
+    return producer_of(next((data for name, data in headers if name == header and data), None))
 
 
 @lru_cache(maxsize=4_096)

@@ -26,7 +26,7 @@ from console.desk.indexed import (
     State,
     Trend,
 )
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.origins import Origins
 from console.desk.places import place_of, split
 from console.desk.statements import statement
@@ -173,6 +173,13 @@ class DeskIndex:
         """At most so many entries of the audit log about letters, the newest first."""
         where = Where(["a.place > (SELECT max(place) - ? FROM acts)"], [limit])
         return [act_in(row, self._origins) for row in reversed(self._rows("acts", where))]
+
+    def places(
+        self, wanted: LetterFilter, *, states: Collection[State] = (), confirmed: Collection[int] = ()
+    ) -> list[Place]:
+        """Where all letters that are meant lie, in their order there; `states` and `confirmed` as for `letters`."""
+        where = self._where(wanted, states=states, confirmed=confirmed)
+        return [split(place) for (place,) in self._rows("places", where)]
 
     def unsure(self, wanted: LetterFilter, states: Collection[State] = ()) -> list[Place]:
         """Letters that may have the wanted text in the part of their value that the index does not hold."""

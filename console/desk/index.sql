@@ -186,6 +186,9 @@ SELECT l.*, g.id, g.topic, g.error_class, g.path, g.producer
 FROM letters l JOIN groups g ON g.no = l.group_no
 WHERE {where} ORDER BY l.timestamp DESC, l.place DESC LIMIT {limit};
 
+-- name: places
+SELECT l.place FROM letters l JOIN groups g ON g.no = l.group_no WHERE {where} ORDER BY l.place;
+
 -- name: unsure_places
 -- Letters whose value is longer than what the index has, and in that is not the text that is looked for.
 SELECT l.place FROM letters l JOIN groups g ON g.no = l.group_no

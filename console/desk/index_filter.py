@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from console.desk.indexed import STATES, Cursor, State
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.texts import plain
 
 

@@ -15,10 +15,9 @@ from typing import Self
 import msgspec
 from msgspec.structs import replace
 
-from console.desk.letter_process import LENGTH, STRETCH, Failed, Message, Offsets, Order
+from console.desk.letter_process import LENGTH, Failed, Message, Offsets, Order, framed, read_ordered
 from console.desk.letter_rows import Stretch, stretch_of
 from console.errors import CommandFailed
-from runtime.consumers import read_partitions
 from runtime.settings import Settings
 from schemas.topics import TopicRole
 
@@ -34,7 +33,7 @@ def read_letters(settings: Settings, starts: Offsets, ends: Offsets) -> AsyncGen
     To be closed at once where it is not read to its end, for it may have processes.
 
     Raises:
-        CommandFailed: a process that reads was ended from outside.
+        CommandFailed: a process that reads was ended from outside, or failed.
         KafkaError: the brokers do not answer.
     """
     order = Order(
@@ -51,10 +50,7 @@ def read_letters(settings: Settings, starts: Offsets, ends: Offsets) -> AsyncGen
 
 async def _read_here(order: Order) -> AsyncGenerator[Stretch, None]:
     """In a thread, for others may wait for this process's event loop."""
-    read = read_partitions(
-        order.access, order.topic, starts=order.starts, ends=order.ends, at_most=STRETCH, lean=order.lean
-    )
-    async with aclosing(read):
+    async with aclosing(read_ordered(order)) as read:
         async for partition, records in read:
             yield await asyncio.to_thread(stretch_of, partition, records, order.producer_header)
 
@@ -81,10 +77,12 @@ async def _read_beside(orders: list[Order]) -> AsyncGenerator[Stretch, None]:
                     receiving[asyncio.create_task(reader.receive())] = reader  # while this one is inserted
                     yield stretch
     finally:
+        for reader in readers:
+            reader.kill()
         for task in receiving:
             task.cancel()
-        for reader in readers:
-            await reader.end()
+        await asyncio.gather(*receiving, return_exceptions=True)  # a pipe has one reader at a time
+        await asyncio.gather(*(reader.ended() for reader in readers))
 
 
 class _Reader:
@@ -96,20 +94,19 @@ class _Reader:
 
     @classmethod
     async def start(cls, order: Order) -> Self:
-        """Start it. A key pressed to interrupt us does not reach it: we end it."""
+        """Start it. A key pressed to interrupt us does not reach it: it ends when we end it, or when we are gone."""
         process = await asyncio.create_subprocess_exec(
             *COMMAND, stdin=PIPE, stdout=PIPE, limit=_RECEIVED, start_new_session=True
         )
         assert process.stdin is not None
-        process.stdin.write(msgspec.msgpack.encode(order))
-        process.stdin.write_eof()
+        process.stdin.write(framed(order))
         return cls(process)
 
     async def receive(self) -> Stretch | None:
         """The next stretch; None after the last one.
 
         Raises:
-            CommandFailed: it was ended from outside.
+            CommandFailed: it was ended from outside, or failed.
             KafkaError: the brokers do not answer it.
         """
         received = self._process.stdout
@@ -118,15 +115,22 @@ class _Reader:
             length = int.from_bytes(await received.readexactly(LENGTH), "big")
             message = self._decode(await received.readexactly(length))
         except asyncio.IncompleteReadError:
-            raise CommandFailed(
-                "a process that reads dead letters was ended from outside: run the command again"
-            ) from None
+            raise CommandFailed(await self._why_it_ended()) from None
         if isinstance(message, Failed):
             raise pickle.loads(message.error)
         return message
 
-    async def end(self) -> None:
-        """End the process, whatever it is doing, and wait for that."""
+    async def _why_it_ended(self) -> str:
+        code = await self._process.wait()
+        if code < 0:
+            return f"a process that reads dead letters was ended from outside, by signal {-code}: run the command again"
+        return f"a process that reads dead letters failed with exit code {code}; what it said is above"
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
         if self._process.returncode is None:
             self._process.kill()
-        await self._process.wait()
+
+    async def ended(self) -> None:
+        """Wait for its end; that takes reading what it has sent, for its pipe may be full."""
+        await self._process.communicate()

@@ -1,4 +1,4 @@
-"""Records of the dead-letter topic as rows of the index: what `DeadLetter.from_record` and `group_of` say, in one go.
+"""Records of the dead-letter topic as rows of the index: what `DeadLetter.from_record` says, and the group, in one go.
 
 A million letters must be indexed in seconds. So what many letters have in common is worked out once for all of them,
 the value is parsed once, and rows are not objects. A test holds that both ways say the same.
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from console.desk.grouping import Group, Parts, form_of, parts_of, path_shown, producer_of
+from console.desk.grouping import Group, Parts, form_of, parts_of, path_shown, producer_in, producer_of
 from console.desk.indexed import VALUE_KEPT
 from console.desk.places import OFFSETS, PARTITIONS, place_of
 from console.desk.texts import plain_or_none, text_of_field
@@ -180,9 +180,9 @@ class _Reader:
         """
         every = record.headers
         headers = dict(every)  # the last of each name
-        producer = headers.get(self._producer_header)
-        if len(headers) != len(every):
-            producer = next((data for name, data in every if name == self._producer_header and data), None)
+        once = len(headers) == len(every)
+        wanted = self._producer_header
+        producer = producer_of(headers.get(wanted)) if once else producer_in(every, wanted)
         common = _common(_of_many(headers), producer)
         offset_text, timestamp_text, failed_text, root, message = _of_one(headers)
         offset, timestamp, first_failed_at = int(offset_text), int(timestamp_text), int(failed_text)
@@ -201,7 +201,7 @@ class _Reader:
 
 
 @lru_cache(maxsize=4_096)
-def _common(headers: tuple[bytes, ...], producer: bytes | None) -> _Common:
+def _common(headers: tuple[bytes, ...], producer: str) -> _Common:
     """
     Raises:
         KeyError, ValueError, AttributeError, TypeError: a header is not what it should be.
@@ -220,7 +220,7 @@ def _common(headers: tuple[bytes, ...], producer: bytes | None) -> _Common:
         path=path_text,
         parts=parts_of(path_text),
         shown=path_shown(path_text),
-        producer=producer_of(producer),
+        producer=producer,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from console.desk.following import follow
 from console.desk.index import EVERYTHING, DeskIndex
 from console.desk.indexed import LetterCounts, State
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.whole_letters import text_search
 from console.progress import Meter
 from runtime.settings import Settings

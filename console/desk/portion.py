@@ -11,7 +11,7 @@ from aiokafka.structs import RecordMetadata
 
 from console.audit_log import offset_of
 from console.desk.acts import RECIPE, RECIPE_SHA256, SENT_TO, ActBook, Action, entry_of
-from console.desk.grouping import NO_PRODUCER
+from console.desk.grouping import producer_in
 from console.desk.repair import Schemas, Unrepairable, repair
 from console.desk.replay_order import ReplayOrder, Tally
 from runtime.settings import Settings
@@ -88,12 +88,8 @@ class Portion:
 
     def _is_meant(self, letter: DeadLetter, source: Source) -> bool:
         recipe = self._desk.order.recipe
-        return recipe is None or recipe.is_for(letter, source, self._producer_of(letter))
-
-    def _producer_of(self, letter: DeadLetter) -> str:
-        wanted = self._desk.settings.desk.producer_header
-        found = next((data for name, data in letter.headers if name == wanted and data), None)
-        return NO_PRODUCER if found is None else found.decode("utf-8", "replace")
+        producer = producer_in(letter.headers, self._desk.settings.desk.producer_header)
+        return recipe is None or recipe.is_for(letter, source, producer)
 
     def _is_left(self, letter: DeadLetter) -> bool:
         """Whether something was done to it before; what this replay did itself needs no mention."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from console import screen
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.replay_job import ReplayJob
 from console.desk.replay_order import ReplayOrder, ReplayProgress, State
 from console.desk.replay_view import already_rows
@@ -43,10 +43,10 @@ async def replay(settings: Settings, wanted: LetterFilter, order: ReplayOrder) -
     """Send the letters that the filter means and that nothing was done to yet. Ctrl-C stops it between transactions.
 
     Raises:
-        CommandFailed: another replay has taken over; what was committed is not sent again.
+        CommandFailed: another replay has taken over; what was committed is not sent again. Or the index cannot be used.
         KafkaError: the broker refused, or the outcome is unknown; running again is safe.
     """
-    letters = WantedLetters(settings, wanted)
+    letters = await WantedLetters.find(settings, wanted)
     job = ReplayJob(settings, order, letters.read())
     showing = asyncio.create_task(_show(job))
     with _stopped_by_ctrl_c(job):

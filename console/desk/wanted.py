@@ -1,18 +1,37 @@
-"""The letters that a filter means, one by one, for whoever acts on them."""
+"""The letters that a filter means, for who acts on them: the index knows where they lie, the topic has them whole."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from typing import Self
 
-from console.desk.letters import LetterFilter, read_letters
+from console.desk.letter_filter import LetterFilter
+from console.desk.looking import looking
+from console.desk.places import Place
+from console.desk.whole_letters import whole_letters
 from runtime.settings import Settings
 from schemas.dead_letters import DeadLetter
 
 
 class WantedLetters:
-    """`read` them once; `missing` then has the ids that were asked for and are not there."""
+    """`find` them, `read` them once; `missing` then has the ids that were asked for and are not there."""
 
-    def __init__(self, settings: Settings, wanted: LetterFilter) -> None:
-        self._settings, self._wanted = settings, wanted
-        self._unseen = set(wanted.ids)
+    def __init__(self, settings: Settings, ids: Iterable[str], places: list[Place]) -> None:
+        self._settings, self._places = settings, places
+        self._unseen = set(ids)
+
+    @classmethod
+    async def find(cls, settings: Settings, wanted: LetterFilter) -> Self:
+        """Those of now, whatever was done to them; what arrives meanwhile is left for the next time.
+
+        The index is brought up to date first, with progress if it takes.
+
+        Raises:
+            CommandFailed, RecordUnreadable, KeyError, KafkaException, KafkaError: as `looking` does.
+        """
+        async with looking(settings, wanted) as look:
+            places = await asyncio.to_thread(look.index.places, wanted, confirmed=look.confirmed)
+        return cls(settings, wanted.ids, places)
 
     @property
     def missing(self) -> list[str]:
@@ -20,10 +39,8 @@ class WantedLetters:
         return sorted(self._unseen)
 
     async def read(self) -> AsyncGenerator[DeadLetter, None]:
-        """Every letter that is meant, those of now: what arrives meanwhile is left for the next time."""
-        only = next(iter(self._wanted.ids)) if len(self._wanted.ids) == 1 else None
-        async for portion in read_letters(self._settings, only):
-            for posted in portion:
-                if posted.letter is not None and self._wanted.matches(posted.letter):
-                    self._unseen.discard(posted.letter.id)
-                    yield posted.letter
+        """Every letter, but for those that the topic has forgotten; those of a partition in their order."""
+        async with aclosing(whole_letters(self._settings, self._places)) as letters:
+            async for _, letter in letters:
+                self._unseen.discard(letter.id)
+                yield letter

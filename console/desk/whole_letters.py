@@ -1,13 +1,13 @@
 """Reading whole dead letters from their places in the topic: the index holds but the beginnings of their values."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from console.desk.index import DeskIndex, place_numbers
 from console.desk.indexed import State
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.places import Place
 from runtime.consumers import POLL_MS, reading
 from runtime.settings import Settings
@@ -22,15 +22,16 @@ NEAR = 200
 async def whole_letters(settings: Settings, places: Iterable[Place]) -> AsyncGenerator[tuple[Place, DeadLetter], None]:
     """The letters at these places, those of a partition in the order of offsets; what is gone meanwhile is left out.
 
-    Memory holds one fetch. Each partition is read once from its first place on, with a seek over every wide gap.
+    Memory holds one fetch besides the places. Each partition is read once from its first place on, with a seek over
+    every wide gap.
 
     Raises:
         KafkaError, KafkaException: the brokers do not answer.
     """
     topic = settings.topics.name(TopicRole.DEAD_LETTERS)
-    wanted = dict[int, set[int]]()
+    wanted = dict[int, list[int]]()
     for partition, offset in places:
-        wanted.setdefault(partition, set()).add(offset)
+        wanted.setdefault(partition, []).append(offset)
     if not wanted:
         return
     bounds = (await topic_bounds(settings.kafka, [topic]))[topic]
@@ -38,7 +39,8 @@ async def whole_letters(settings: Settings, places: Iterable[Place]) -> AsyncGen
         for partition, offsets in sorted(wanted.items()):
             if partition not in bounds:
                 continue
-            there = sorted(offset for offset in offsets if bounds[partition].begin <= offset < bounds[partition].end)
+            begin, end = bounds[partition]
+            there = sorted(offset for offset in offsets if begin <= offset < end)
             async for found in _letters_of(consumer, TopicPartition(topic, partition), there):
                 yield found
 
@@ -47,10 +49,10 @@ async def _letters_of(
     consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: list[int]
 ) -> AsyncIterator[tuple[Place, DeadLetter]]:
     consumer.assign([tp])
-    for first, last in _stretches(offsets):
-        wanted = {offset for offset in offsets if first <= offset <= last}
-        consumer.seek(tp, first)
-        while await consumer.position(tp) <= last:
+    for stretch in _stretches(offsets):
+        wanted = set(stretch)
+        consumer.seek(tp, stretch[0])
+        while await consumer.position(tp) <= stretch[-1]:
             for record in (await consumer.getmany(tp, timeout_ms=POLL_MS)).get(tp, ()):
                 if record.offset in wanted:
                     letter = letter_of(record.value, tuple(record.headers))
@@ -66,15 +68,13 @@ def letter_of(value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> De
         return None
 
 
-def _stretches(offsets: list[int]) -> list[tuple[int, int]]:
-    """First and last of each run of offsets that are near to each other."""
-    stretches = list[tuple[int, int]]()
-    for offset in offsets:
-        if stretches and offset - stretches[-1][1] <= NEAR:
-            stretches[-1] = (stretches[-1][0], offset)
-        else:
-            stretches.append((offset, offset))
-    return stretches
+def _stretches(offsets: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Runs of offsets, given in their order, that are near to each other."""
+    begun = 0
+    for n in range(1, len(offsets) + 1):
+        if n == len(offsets) or offsets[n] - offsets[n - 1] > NEAR:
+            yield offsets[begun:n]
+            begun = n
 
 
 async def text_search(

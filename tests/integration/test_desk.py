@@ -5,12 +5,13 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import aclosing
+from subprocess import PIPE
 from typing import Any
 
 import command_line
-import msgspec
 import psutil
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -23,9 +24,11 @@ from console.desk import letter_reading
 from console.desk.following import follow
 from console.desk.index import DeskIndex
 from console.desk.indexed import IndexedLetter
-from console.desk.letter_process import Order
+from console.desk.letter_process import Order, framed
 from console.desk.letter_rows import Stretch
 from console.errors import CommandFailed
+from runtime.crash_points import CRASH_AT
+from runtime.settings import Settings
 from runtime.topic_reader import end_offsets
 from sandbox.malformed import write_schema_dir
 from schemas.codecs import encode
@@ -70,56 +73,87 @@ def test_processes_that_read_beside_make_the_same_index(world: PipelineWorld, mo
     post(world, [of_world(world, n) for n in range(9_000)])
     here = _indexed(world)
     monkeypatch.setattr(letter_reading, "MANY", 1)
-
-    def end_readers(total: int, more: int) -> None:
-        for reader in _readers():
-            reader.kill()
-
     shutil.rmtree(world.directory / "state" / "desk")
-    with pytest.raises(CommandFailed, match="ended from outside"):
-        asyncio.run(follow(world.settings(), end_readers))
-    assert _readers() == []
+    before = _children()
+    monkeypatch.setenv(CRASH_AT, "letters.before_send:2")
+    with pytest.raises(CommandFailed, match="ended from outside, by signal 9"):
+        asyncio.run(follow(world.settings()))
+    assert _children() == before
+    monkeypatch.delenv(CRASH_AT)
     assert _indexed(world) == here
 
 
-def _readers() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "console.desk.letter_process" in one.cmdline()]
-
-
 def test_a_process_that_reads_says_why_it_cannot(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the client raises there is raised here, as if it had been read here."""
+    """What the client raises there is raised here; a process that fails altogether is not said to be ended."""
     monkeypatch.setattr(letter_reading, "MANY", 1)
+    before = _children()
     kafka = world.settings().kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
     away = world.settings().model_copy(update={"kafka": kafka})
+    with pytest.raises(KafkaConnectionError, match=r"127\.0\.0\.1") as raised:
+        asyncio.run(_first_stretch(away))
+    assert "pickle" in str(raised.traceback[-1]), "it was not raised by another process"
+    monkeypatch.setattr(letter_reading, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    with pytest.raises(CommandFailed, match="failed with exit code 3"):
+        asyncio.run(_first_stretch(away))
+    assert _children() == before
 
-    async def first() -> Stretch:
-        async with aclosing(letter_reading.read_letters(away, {0: 0}, {0: 1})) as read:
-            return await anext(read)
 
-    with pytest.raises(KafkaConnectionError, match=r"127\.0\.0\.1"):
-        asyncio.run(first())
-    assert _readers() == []
+def test_who_stops_reading_is_not_held_up(world: PipelineWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where more was sent than is taken: the process is ended and its pipe emptied."""
+    before = _children()
+    flood = "import sys\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))"
+    monkeypatch.setattr(letter_reading, "COMMAND", (sys.executable, "-c", flood))
+
+    async def stop_after(seconds: float) -> None:
+        reader = await letter_reading._Reader.start(order_of(world, {0: 1}))
+        await asyncio.sleep(seconds)
+        reader.kill()
+        await asyncio.wait_for(reader.ended(), 20)
+
+    asyncio.run(stop_after(1.0))
+    assert _children() == before
 
 
-def test_a_process_that_reads_ends_when_nobody_listens(world: PipelineWorld) -> None:
-    """As after a SIGKILL of the command that started it."""
-    topic = world.topic("velocity.dead-letters.v1")
+@pytest.mark.parametrize("closed", ["stdin", "stdout"])
+def test_a_process_that_reads_ends_when_nobody_is_there(world: PipelineWorld, closed: str) -> None:
+    """As after a SIGKILL of the command that started it: it cannot send, or has nothing to send and waits for more."""
     post(world, [of_world(world, n) for n in range(9_000)])
-    order = Order(
+    ends = {0: 1 << 30} if closed == "stdin" else asyncio.run(end_offsets(world.settings().kafka, _letters(world)))
+    order = order_of(world, ends)
+    with subprocess.Popen(letter_reading.COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE) as reader:
+        assert reader.stdin is not None and reader.stdout is not None and reader.stderr is not None
+        reader.stdin.write(framed(order))
+        reader.stdin.flush()
+        assert len(reader.stdout.read(1_000)) == 1_000
+        getattr(reader, closed).close()
+        assert reader.wait(timeout=30) == 1
+        assert reader.stderr.read() == b""
+
+
+def order_of(world: PipelineWorld, ends: dict[int, int]) -> Order:
+    """All letters up to these offsets."""
+    return Order(
         access=world.settings().kafka.access,
-        topic=topic,
+        topic=_letters(world),
         producer_header="producer",
         starts={},
-        ends=asyncio.run(end_offsets(world.settings().kafka, topic)),
+        ends=ends,
         lean=True,
     )
-    with subprocess.Popen(letter_reading.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
-        assert reader.stdin is not None and reader.stdout is not None
-        reader.stdin.write(msgspec.msgpack.encode(order))
-        reader.stdin.close()
-        assert len(reader.stdout.read(1_000)) == 1_000
-        reader.stdout.close()
-        assert reader.wait(timeout=30) == 1
+
+
+def _letters(world: PipelineWorld) -> str:
+    return world.topic("velocity.dead-letters.v1")
+
+
+async def _first_stretch(settings: Settings) -> Stretch:
+    async with aclosing(letter_reading.read_letters(settings, {0: 0}, {0: 1})) as read:
+        return await anext(read)
+
+
+def _children() -> set[psutil.Process]:
+    """The broker is one, too."""
+    return set(psutil.Process().children())
 
 
 def _indexed(world: PipelineWorld) -> list[IndexedLetter]:

@@ -20,7 +20,7 @@ from confluent_kafka import Producer
 from pipeline_world import PipelineWorld
 
 from console.audit_trail import examine_trail
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.replay_job import ReplayJob
 from console.desk.replay_order import ReplayOrder, State
 from console.desk.set_aside import set_aside
@@ -104,7 +104,7 @@ async def test_cancelling_a_bulk_replay_loses_nothing(world: PipelineWorld) -> N
     post(world, 200)
     settings = world.settings()
     order = ReplayOrder(rate=400)
-    job = ReplayJob(settings, order, WantedLetters(settings, UNIT).read())
+    job = ReplayJob(settings, order, (await WantedLetters.find(settings, UNIT)).read())
     seen: list[State] = []
 
     async def conduct() -> None:
@@ -127,7 +127,7 @@ async def test_cancelling_a_bulk_replay_loses_nothing(world: PipelineWorld) -> N
     assert (ended.state, ended.sent < 200, ended.sent % 20) == (State.STOPPED, True, 0)
     assert "run the same command to send the rest" in ended.reason
     assert {State.SENDING, State.PAUSED, State.STOPPED} <= set(seen)
-    rest = await ReplayJob(settings, ReplayOrder(), WantedLetters(settings, UNIT).read()).run()
+    rest = await ReplayJob(settings, ReplayOrder(), (await WantedLetters.find(settings, UNIT)).read()).run()
     assert (rest.state, rest.sent, rest.skipped) == (State.DONE, 200 - ended.sent, ended.sent)
     await asyncio.to_thread(assert_each_once, world, 200)
 

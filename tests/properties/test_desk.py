@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from desk_world import NOON, DeskWorld, letter, record
+from desk_world import NOON, DeskWorld, group_of, letter, record
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from console.desk.grouping import PATH_SHOWN, STRUCTURE_SHOWN, Group, form_of, group_of, parts_of
+from console.desk.grouping import PATH_SHOWN, STRUCTURE_SHOWN, Group, form_of, parts_of
 from console.desk.indexed import HOUR_MS, STATES, VALUE_KEPT, State
+from console.desk.letter_filter import LetterFilter
 from console.desk.letter_rows import COLUMNS, Stretch, stretch_of
-from console.desk.letters import LetterFilter
 from console.desk.texts import field_text, plain_or_none
 from schemas.dead_letters import DeadLetter, Headers
 from schemas.errors import ErrorClass
@@ -46,8 +46,8 @@ VALUES = st.none() | st.binary() | JSON.map(_json) | st.dictionaries(NAMES, JSON
 def test_whatever_is_in_a_value_it_has_one_group(value: bytes | None, path: str, producer: bytes) -> None:
     """Nothing raises, the same letter has the same group, and its texts are bounded and can be printed and stored."""
     one = letter(value=value, path=path, headers=(("producer", producer),))
-    group = group_of(one, "producer")
-    assert group == group_of(one, "producer")
+    group = group_of(one)
+    assert group == group_of(one)
     assert (len(group.id), len(group.structure) <= STRUCTURE_SHOWN, len(group.path) <= PATH_SHOWN) == (12, True, True)
     assert len(group.pattern) <= 64
     assert len(group.producer) <= 64
@@ -94,7 +94,7 @@ def test_a_row_of_the_index_says_what_the_letter_says(
         return
     (source,), (group,) = stretch.sources, stretch.groups
     assert (source, stretch.strangers) == ((whole.topic, whole.partition), [])
-    assert group == group_of(whole, "producer")
+    assert group == group_of(whole)
     assert {name: stretch.letters[name] for name in COLUMNS} == {
         "place": [7],
         "origin": [whole.offset],
@@ -167,9 +167,9 @@ def _assert_counted(world: DeskWorld, posted: list[DeadLetter], states: dict[str
     looked_at = world.index.stats(LetterFilter(since=0))
     assert (looked_at.by_state, looked_at.waiting_by_class) == (counts.by_state, counts.waiting_by_class)
     assert looked_at.oldest_waiting == counts.oldest_waiting
-    by_group = Counter[Group](group_of(one, "producer") for one, _, _ in left)
+    by_group = Counter[Group](group_of(one) for one, _, _ in left)
     assert {found.group: found.letters for found in world.index.groups()} == by_group
     for found in world.index.groups():
-        mine = [one for one, _, _ in left if group_of(one, "producer") == found.group]
+        mine = [one for one, _, _ in left if group_of(one) == found.group]
         assert (found.first_seen, found.last_seen) == (min(o.timestamp for o in mine), max(o.timestamp for o in mine))
         assert sum(world.index.trend(found.id).counts(NOON + HOUR_MS, 3)) == found.letters

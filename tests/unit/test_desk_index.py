@@ -11,7 +11,7 @@ from console.desk.index import DeskIndex, place_numbers
 from console.desk.index_file import open_file
 from console.desk.indexed import HOUR_MS, VALUE_KEPT, Cursor, State, Trend
 from console.desk.indexing import IndexMadeAnew, IndexWriter, Source
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from schemas.errors import ErrorClass
 from schemas.topics import DAY_MS
 
@@ -92,10 +92,16 @@ def test_letters_are_found_by_what_is_asked_for(world: DeskWorld) -> None:
     assert found(text="CRATE") == [3, 2]
     assert found(text="\udcff") == []
     assert found(sku="A1", site="S1") == [1]
+    assert found(sku="a1") == [], "a SKU is compared as it was sent"
+    assert found(classes=frozenset({ErrorClass.NOT_JSON})) == []
+    assert found(classes=frozenset({ErrorClass.NOT_JSON, ErrorClass.BAD_FORMAT})) == [3, 2, 1]
     assert found(topic=RETURNS) == [3]
     assert found(since=NOON + 2000, until=NOON + 3000) == [2]
+    assert found(until=0) == []
     assert found(ids=frozenset({letter(1).id, "no.such/0/1"})) == [1]
     assert found(ids=frozenset({"no.such/0/1"})) == []
+    assert world.index.places(LetterFilter(text="CRATE")) == [(0, 1), (0, 2)]
+    assert world.index.places(LetterFilter(topic=TOPIC), states=[State.WAITING]) == [(0, 0)]
     one = world.index.letter(letter(2).id)
     assert one is not None
     assert (one.message, one.state, one.site, one.sku, one.stage) == (

@@ -6,7 +6,7 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from console.desk.indexed import Cursor, State
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.errors import UsageError
 from console.times import parse_instant
 from runtime.settings import Settings
@@ -58,7 +58,6 @@ def read_choice(params: Mapping[str, str], settings: Settings) -> Choice:
         site=given.get("site"),
         sku=given.get("sku"),
         text=given.get("text"),
-        producer_header=settings.desk.producer_header,
     )
     return Choice(wanted, (state,) if state else (), _cursor(params.get("before")), given)
 

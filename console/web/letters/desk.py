@@ -15,8 +15,7 @@ from console.desk.following import follow
 from console.desk.index import DeskIndex
 from console.desk.index_file import index_path
 from console.desk.indexed import IndexedLetter, State
-from console.desk.letters import LetterFilter
-from console.desk.places import Place
+from console.desk.letter_filter import LetterFilter
 from console.desk.repair import Schemas
 from console.desk.whole_letters import text_search, whole_letters
 from console.web.keys import HEALTH, SETTINGS
@@ -33,7 +32,6 @@ Answer = TypeVar("Answer")
 CATCH_UP_S = 5.0
 CANCEL_AGAIN_S = 1.0
 RETENTION_KEPT_S = 60.0
-PLACES_AT_ONCE = 10_000  # of letters that are meant, asked of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +104,8 @@ class Desk:
 
     async def letters_of(self, group_id: str, states: Collection[State]) -> AsyncGenerator[DeadLetter, None]:
         """The letters of a group that are in one of some states now, those of a partition in their order."""
-        wanted = LetterFilter(groups=frozenset({group_id}), producer_header=self._settings.desk.producer_header)
-        places, before = list[Place](), None
-        while True:
-            page = await self.ask(
-                lambda index, before=before: index.letters(wanted, states=states, limit=PLACES_AT_ONCE, before=before)
-            )
-            places += [letter.place for letter in page]
-            if len(page) < PLACES_AT_ONCE:
-                break
-            before = page[-1].cursor
+        wanted = LetterFilter(groups=frozenset({group_id}))
+        places = await self.ask(lambda index: index.places(wanted, states=states))
         async with aclosing(whole_letters(self._settings, places)) as letters:
             async for _, letter in letters:
                 yield letter

@@ -9,7 +9,7 @@ from aiohttp import web
 from console.client import NotFound
 from console.desk.index import DeskIndex
 from console.desk.indexed import GroupSummary, IndexedLetter, State
-from console.desk.letters import LetterFilter
+from console.desk.letter_filter import LetterFilter
 from console.desk.recipes import Recipe, save_recipe, saved_recipe, saved_recipes, written
 from console.web.keys import SETTINGS
 from console.web.letters.desk import DESK
