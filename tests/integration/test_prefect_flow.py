@@ -20,7 +20,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_HOME: tmp_path_factory.mktemp("prefect")}):
         patch.setenv("DO_NOT_TRACK", "1")
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-        with prefect_test_harness(server_startup_timeout=60):
+        with prefect_test_harness(server_startup_timeout=180):
             yield
 
 

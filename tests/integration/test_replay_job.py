@@ -213,14 +213,21 @@ import os, random, signal, sys, time
 import console.main, console.desk.replay, console.commands.dlq_repairs  # once, for all that are killed
 seed, kills = int(sys.argv[1]), int(sys.argv[2])
 chance = random.Random(seed)
-ready, lived = 0.0, 0
-for _ in range(kills):
+
+def replay(error_class):
     child = os.fork()
     if child == 0:
-        sys.argv = ["velocity", "dlq", "replay", "--class", "unknown_unit", "--json"]
+        sys.argv = ["velocity", "dlq", "replay", "--class", error_class, "--json"]
         console.main.main()
         os._exit(0)
-    time.sleep(chance.uniform(0.05, 1.1))
+    return child
+
+begun = time.monotonic()
+os.waitpid(replay("not_json"), 0)  # there is none: what it takes before it sends, on this machine
+ready, lived = time.monotonic() - begun, 0
+for _ in range(kills):
+    child = replay("unknown_unit")
+    time.sleep(chance.uniform(0.05, ready + 0.5))
     if os.waitpid(child, os.WNOHANG)[0]:
         lived += 1
         continue
