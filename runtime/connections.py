@@ -24,17 +24,18 @@ PROBE_TIMEOUT_S = 5.0  # it cannot be interrupted, and a worker that waits for K
 
 def confluent_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Options that every confluent-kafka client takes."""
+    access = kafka.access
     options: dict[str, Any] = {
-        "bootstrap.servers": kafka.bootstrap_servers,
-        "security.protocol": kafka.security_protocol,
+        "bootstrap.servers": access.bootstrap_servers,
+        "security.protocol": access.security_protocol,
         "log_level": 0,
     }
-    if kafka.security_protocol.startswith("SASL"):
-        options["sasl.mechanism"] = kafka.sasl_mechanism
-        options["sasl.username"] = kafka.sasl_username
-        options["sasl.password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
-    if kafka.ssl_cafile:
-        options["ssl.ca.location"] = str(kafka.ssl_cafile)
+    if access.security_protocol.startswith("SASL"):
+        options["sasl.mechanism"] = access.sasl_mechanism
+        options["sasl.username"] = access.sasl_username
+        options["sasl.password"] = access.sasl_password
+    if access.ssl_cafile:
+        options["ssl.ca.location"] = access.ssl_cafile
     return options
 
 

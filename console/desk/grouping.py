@@ -5,7 +5,7 @@ structure and the same pattern at that path. So `"12/31/2010 08:26"` and `"01/02
 group, and one recipe repairs them all.
 
 Values come from strangers: nothing here raises, and no text is longer than its bound. What repeats from letter to
-letter (names and types of fields, patterns, paths) is worked out once and remembered.
+letter (names and types of fields, patterns, producers) is worked out once and remembered.
 """
 
 import hashlib

@@ -88,8 +88,9 @@ class Portion:
 
     def _is_meant(self, letter: DeadLetter, source: Source) -> bool:
         recipe = self._desk.order.recipe
-        producer = producer_in(letter.headers, self._desk.settings.desk.producer_header)
-        return recipe is None or recipe.is_for(letter, source, producer)
+        if recipe is None:
+            return True
+        return recipe.is_for(letter, source, producer_in(letter.headers, self._desk.settings.desk.producer_header))
 
     def _is_left(self, letter: DeadLetter) -> bool:
         """Whether something was done to it before; what this replay did itself needs no mention."""

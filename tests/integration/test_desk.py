@@ -104,13 +104,16 @@ def test_who_stops_reading_is_not_held_up(world: PipelineWorld, monkeypatch: pyt
     flood = "import sys\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))"
     monkeypatch.setattr(letter_reading, "COMMAND", (sys.executable, "-c", flood))
 
-    async def stop_after(seconds: float) -> None:
+    async def stop_when_full() -> None:
         reader = await letter_reading._Reader.start(order_of(world, {0: 1}))
-        await asyncio.sleep(seconds)
+        pipe: Any = reader._process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        pause, full = pipe.pause_reading, asyncio.Event()
+        pipe.pause_reading = lambda: (pause(), full.set())
+        await asyncio.wait_for(full.wait(), 60)
         reader.kill()
         await asyncio.wait_for(reader.ended(), 20)
 
-    asyncio.run(stop_after(1.0))
+    asyncio.run(stop_when_full())
     assert _children() == before
 
 

@@ -2,8 +2,13 @@
 
 import pytest
 
+from console.desk.acts import ActBook
+from console.desk.portion import Desk, Portion
+from console.desk.recipes import recipe_of
+from console.desk.replay_order import ReplayOrder, Tally
 from console.desk.texts import field_text
 from console.desk.views import details, json_details
+from runtime.settings import Settings
 from schemas.dead_letters import Chain, DeadLetter
 from schemas.errors import ErrorClass
 
@@ -55,6 +60,17 @@ def test_a_replay_hands_on_the_chain() -> None:
     one = letter(9, attempts=2, root="wms.orders.v1/2/1")
     headers = tuple(Chain(one.attempts, one.root, one.first_failed_at).to_headers())
     assert Chain.of(headers) == Chain(2, "wms.orders.v1/2/1", NOON)
+
+
+def test_a_recipe_is_for_a_producer_as_its_group_names_it() -> None:
+    """Cut where it is long, and the first header that says anything."""
+    one = letter(headers=(("producer", b""), ("producer", b"x" * 80)))
+    content = {"name": "r", "match": {"producer": "x" * 64}, "steps": [{"op": "set", "path": "/sku", "value": "A"}]}
+    order = ReplayOrder(recipe=recipe_of({**content, "why": "because"}, "here"))
+    desk = Desk(Settings(), order, ActBook(), Tally(), {}, run="r", actor="ann")
+    portion = Portion(desk, most=10)
+    portion.add(one)
+    assert [item.letter for item in portion.take()] == [one]
 
 
 def test_a_letter_is_shown_with_reason_and_value() -> None:
