@@ -15,18 +15,14 @@ import pyarrow.compute as pc
 
 from schemas.sources import FIELDS, SITE_PATTERN, Field, FieldKind, Source
 from streams.event_times import END_MS, SOME_TIME, Mask, read_times
-from streams.fields import canonical_sku
 from streams.intake_rules import IntakeRules
+from streams.sku_check import SkuCheck
 
 _ARROW_TYPES: dict[FieldKind, pa.DataType] = {
     FieldKind.TIME: pa.int64(),  # UTC milliseconds
     FieldKind.INTEGER: pa.int64(),
     FieldKind.DECIMAL: pa.float64(),
 }
-# Both bound the memory that remembered SKUs take.
-_KNOWN_SKUS = 65_536
-_KNOWN_SKU_LENGTH = 128
-
 _add = pc.add  # pyright: ignore[reportAttributeAccessIssue]: made at run time
 _length = pc.utf8_length  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -103,6 +99,11 @@ def _site(field: Field, rules: IntakeRules) -> Check:
     return _label(lambda text: site.fullmatch(text) is not None)
 
 
+def _sku(field: Field, rules: IntakeRules) -> Check:
+    check = SkuCheck(rules.sku_pattern)
+    return lambda texts: Column(*check(texts))
+
+
 def _unit(field: Field, rules: IntakeRules) -> Check:
     return _label(rules.unit_codes.__contains__)
 
@@ -141,38 +142,10 @@ def _decimal(field: Field, rules: IntakeRules) -> Check:
     return check
 
 
-class SkuCheck:
-    """Canonical SKUs; remembers those it has seen, which changes its speed and nothing else."""
-
-    def __init__(self, field: Field, rules: IntakeRules) -> None:
-        self._pattern = re.compile(rules.sku_pattern)
-        self._known: dict[str, str | None] = {}
-
-    def __call__(self, texts: pa.Array) -> Column:
-        """Certain where there is a canonical form, and the text is short enough to be remembered."""
-        encoded = texts.dictionary_encode()
-        distinct: list[str] = encoded.dictionary.to_pylist()
-        known = self._remember(distinct)
-        canonical = [known.get(text) for text in distinct]
-        if canonical == distinct:
-            return Column(texts)
-        values = pa.array(canonical, pa.string()).take(encoded.indices)
-        return Column(values, _valid(values))
-
-    def _remember(self, distinct: list[str]) -> dict[str, str | None]:
-        known = self._known
-        if len(known) + len(distinct) > _KNOWN_SKUS:
-            known = self._known = {}  # another thread may be reading the former
-        for text in distinct:
-            if text not in known and len(text) <= _KNOWN_SKU_LENGTH:
-                known[text] = canonical_sku(text, self._pattern)
-        return known
-
-
 _CHECKS: dict[FieldKind, Callable[[Field, IntakeRules], Check]] = {
     FieldKind.IDENTIFIER: _identifier,
     FieldKind.SITE: _site,
-    FieldKind.SKU: SkuCheck,
+    FieldKind.SKU: _sku,
     FieldKind.TIME: _time,
     FieldKind.UNIT: _unit,
     FieldKind.INTEGER: _integer,

@@ -22,9 +22,11 @@ from schemas.errors import ErrorClass
 from schemas.sources import FIELDS, Field, FieldKind, Source
 from streams.columns import column_check
 from streams.event_times import END_MS, parse_time, read_times
+from streams.fields import canonical_sku
 from streams.intake import Fault, Intake, IntakeRules, Row
 from streams.json_input import read_json
 from streams.record_fault import RecordFault
+from streams.sku_check import SkuCheck
 
 RULES = IntakeRules.from_settings(IntakeSettings())
 INTAKES = {source: Intake(source, RULES) for source in Source}
@@ -309,6 +311,50 @@ def test_times_read_by_column_are_those_read_one_by_one(texts: list[str]) -> Non
         plain = re.fullmatch(r".{10}T.{8}(\.\d{1,9})?(Z|[+-].{5})", text) is not None
         assert is_certain == (plain and at_ms is not None and 0 <= at_ms < END_MS)
         assert not is_certain or instant == at_ms
+
+
+@given(st.data())
+def test_times_of_one_form_are_read_as_any_others(data: st.DataObject) -> None:
+    """A column that looks alike takes a shorter way, unless a character of it is something else."""
+    fraction = data.draw(st.sampled_from(["", ".123", ".999", ".123456", ".12", ".123456789"]))
+    moments = data.draw(st.lists(st.integers(FIRST_MS, LAST_MS), min_size=1, max_size=6))
+    clocks = [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at) for at in moments]
+    texts = [f"{at:%Y-%m-%dT%H:%M:%S}{fraction}Z" for at in clocks]
+    if data.draw(st.booleans()):
+        place = data.draw(st.integers(0, len(texts[0]) - 1))
+        texts[-1] = texts[-1][:place] + data.draw(st.sampled_from([*"0123459+-:. TZtz", "é"])) + texts[-1][place + 1 :]
+    instants, certain = read_times(pa.array(["", *texts]).slice(1))
+    for text, instant, is_certain in zip(texts, instants.tolist(), certain.tolist(), strict=True):
+        at_ms = parsed(text)
+        assert not is_certain or instant == at_ms
+        assert is_certain or at_ms is None or not 0 <= at_ms < END_MS or not text.isupper()
+
+
+PATTERNS = [
+    r"[A-Z0-9][A-Z0-9._/-]{0,63}",
+    r"\d{2}[A-Z]{0,2}",
+    r"A|(?:B1?|C)+",
+    r".{3}",
+    r"[^B]*",
+    r"[A-Z]+?",
+    r"[A-Z]{2000}|A",
+    r"A{,2}",
+    r"(?i:a)b",
+    r"\w+",
+    r"A$",
+    r"",
+]
+
+
+@given(st.sampled_from(PATTERNS), st.lists(st.text("AB1.`_-", max_size=4) | st.text(max_size=3), max_size=6))
+def test_skus_read_by_column_are_those_read_one_by_one(pattern: str, texts: list[str]) -> None:
+    """Whatever the pattern; what is certain is right, and what is right is certain."""
+    check = SkuCheck(pattern)
+    values, certain = check(pa.array(["", *texts]).slice(1))
+    expected = [canonical_sku(text, re.compile(pattern)) for text in texts]
+    sure = [True] * len(texts) if certain is None else certain.tolist()
+    assert sure == [sku is not None for sku in expected]
+    assert values.filter(pa.array(sure, pa.bool_())).to_pylist() == [sku for sku in expected if sku is not None]
 
 
 @given(times())
