@@ -84,7 +84,7 @@ def add_agents(app: faust.App, worker: StreamWorker, settings: Settings) -> None
 def _agent(worker: StreamWorker) -> Any:
     async def take_fetches(stream: Any) -> None:
         async for event in stream.events():
-            await worker.take(event.value)
+            await worker.hand_over(event.value)
 
     return take_fetches
 

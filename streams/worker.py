@@ -27,6 +27,7 @@ from streams.partition import LostRecords, ReplayMismatch
 from streams.rebuild import log_bounds, rebuild
 from streams.recovery import check_same_log
 from streams.stall_watch import StallWatch
+from streams.turns import Turns
 from streams.workbench import Workbench
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class StreamWorker:
         self._checkpoints: dict[TP, asyncio.Task[None]] = {}
         self._probing: set[TP] = set()
         self._stalls, self._lag = StallWatch(), LagWatch()
+        self._turns = Turns(self.background, bench.settings.stream.concurrent_fetches)
         self._in_hand = 0
 
     # -- group membership --------------------------------------------------------------------------------------------
@@ -107,6 +109,10 @@ class StreamWorker:
         self._health.raise_reason(f"partition {partition_key(*tp)}", f"stopped: {error}")
 
     # -- fetches -----------------------------------------------------------------------------------------------------
+
+    async def hand_over(self, fetch: Fetch) -> None:
+        """Take a fetch in the background, as soon as it is its partition's turn; returns when it is."""
+        await self._turns.begin(TP(fetch.topic, fetch.partition), lambda: self.take(fetch))
 
     async def take(self, fetch: Fetch) -> None:
         """Take a fetch, waiting while there is backpressure. One of an earlier assignment is dropped."""
