@@ -24,7 +24,7 @@ from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from runtime.source_record import SourceRecord, spare_records
+from runtime.source_record import SourceRecord, singly, spare_batches
 from streams import metrics
 
 IDLE_SLEEP_S = 0.05
@@ -67,7 +67,7 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class FetchLane(driver.Consumer):
-    """Faust's consumer, delivering fetches; `lean` ones without aiokafka's record objects, see `source_record`."""
+    """Faust's consumer, delivering fetches; `lean` spares aiokafka's work for each record, see `source_record`."""
 
     def __init__(self, *args: Any, lean: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -157,15 +157,16 @@ class FetchLane(driver.Consumer):
         if consumer._closed or consumer._fetcher._closed:
             raise ConsumerStoppedError
         if self._lean:
-            self._lean = spare_records(consumer._fetcher)
+            self._lean = spare_batches(consumer._fetcher)
         started = time.perf_counter()
         try:
             with consumer._subscription.fetch_context():
-                records = await consumer._fetcher.fetched_records(wanted, timeout=timeout, max_records=None)
+                fetched = await consumer._fetcher.fetched_records(wanted, timeout=timeout, max_records=None)
         except OffsetOutOfRangeError as error:
             return self._out_of_range(error.args[0], generation)
         except NoOffsetForPartitionError:
             return []  # stale: of the moment before `resume` gave the partition a position
+        records = {tp: singly(items) for tp, items in fetched.items()}
         if records:
             metrics.FETCH_SECONDS.observe(time.perf_counter() - started)
         with self._guard:
