@@ -128,7 +128,8 @@ def _encode(column: Column, values: pa.Array) -> Iterator[Piece]:
 
 def _numbers(values: pa.Array) -> npt.NDArray[Any]:
     """As numpy, with 0 in place of null."""
-    return values.fill_null(0).to_numpy(zero_copy_only=False)
+    whole = values.fill_null(0) if values.null_count else values
+    return whole.to_numpy(zero_copy_only=False)
 
 
 def _union(glue: Glue, valid: Flags) -> Glue:

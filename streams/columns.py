@@ -66,7 +66,8 @@ def _valid(column: pa.Array) -> Mask | None:
 
 
 def _numbers(column: pa.Array, in_place_of_null: float) -> npt.NDArray[Any]:
-    return column.fill_null(in_place_of_null).to_numpy(zero_copy_only=False)
+    whole = column.fill_null(in_place_of_null) if column.null_count else column
+    return whole.to_numpy(zero_copy_only=False)
 
 
 def _within(field: Field, numbers: npt.NDArray[Any]) -> Mask | None:
