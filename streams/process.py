@@ -50,7 +50,7 @@ FAUST_STOP_S = 2.0
 STOP_WITHIN_S = 9.0
 #: A fetch makes tens of thousands of objects that die with it. At Python's defaults the cyclic collector looks through
 #: them again and again: a fifth of the worker's CPU time (docs/performance.md).
-GC_THRESHOLDS = (200_000, 20, 50)
+GC_THRESHOLDS = (500_000, 20, 50)
 
 
 def build_workbench(settings: Settings, health: Health) -> Workbench:
