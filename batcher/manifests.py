@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from runtime.connections import partition_of
+from runtime.partitioning import partition_of
 from runtime.store import checked_path
 from schemas.codecs import decode
 from schemas.records import Manifest

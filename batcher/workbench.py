@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from batcher.async_database import AsyncDatabase
 from batcher.schedule.calendar import Calendar
 from batcher.traces import SiteTraces
-from runtime.connections import partition_of
 from runtime.health import Health
+from runtime.partitioning import partition_of
 from runtime.settings import Settings
 from runtime.store import BatchStore
 from schemas.topics import TopicRole

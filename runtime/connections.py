@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
@@ -121,14 +120,6 @@ async def _abandon(producer: Any) -> None:
         await asyncio.wait([sender], timeout=1)
     with suppress(Exception):
         await producer.client.close()
-
-
-_PLACE = DefaultPartitioner()
-
-
-def partition_of(key: str, partitions: int) -> int:
-    """The partition of a key among `partitions`, as every producer here places it."""
-    return _PLACE(key.encode(), list(range(partitions)), list(range(partitions)))
 
 
 async def until_connected(what: str, connect: Callable[[], Awaitable[T]], *, backoff_s: float = 1.0) -> T:

@@ -13,6 +13,7 @@ they are read in pieces.
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ import pyarrow.json as pj
 
 from schemas.sources import FIELDS, Field, FieldKind, Source
 from schemas.topics import MAX_RECORD_BYTES
+from streams.event_times import Mask
 from streams.json_input import NESTING_LIMIT
 from streams.pieces import Positions, read_in_pieces
 
@@ -45,8 +47,9 @@ class JsonColumns:
         whole = self._table(values, strict=False) if all(values) else None  # most fetches are right as a whole
         if whole is not None:
             return whole, np.arange(len(values))
-        positions = np.array([row for row, value in enumerate(values) if _in_braces(value)], np.int64)
-        texts: list[bytes | None] = [values[row] for row in positions.tolist()]
+        braced = _in_braces([value or b"" for value in values])
+        positions = np.flatnonzero(braced)
+        texts: list[bytes | None] = list(compress(values, braced.tolist()))
         whole = self._table(texts, strict=False) if len(texts) < len(values) else None
         if whole is not None:
             return whole, positions
@@ -74,8 +77,13 @@ class JsonColumns:
         return table if table.num_rows == len(texts) else None
 
 
-def _in_braces(value: bytes | None) -> bool:
-    return bool(value) and value[0] == _OPEN and value[-1] == _CLOSE
+def _in_braces(values: Sequence[bytes]) -> Mask:
+    """Which values begin with `{` and end with `}`."""
+    characters = np.frombuffer(b"".join(values) + b" ", np.uint8)  # a blank, in case that there is nothing
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    ends = np.cumsum(lengths)
+    # An empty value has no characters: what stands before it and behind it says nothing.
+    return (lengths > 0) & (characters[ends - lengths] == _OPEN) & (characters[ends - 1] == _CLOSE)
 
 
 def _unmistakable(block: bytes, texts: Sequence[bytes]) -> bool:

@@ -11,8 +11,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import structs
 
-from runtime.connections import close_producer, partition_of, transactional_producer
+from runtime.connections import close_producer, transactional_producer
 from runtime.crash_points import crash_point
+from runtime.partitioning import partitions_of
 from runtime.settings import Settings
 from schemas.codecs import encode
 from schemas.dead_letters import DeadLetter
@@ -135,8 +136,9 @@ class Ledger:
         topic = self._topics.name(TopicRole.DEAD_LETTERS)
         partitions = len(await self._producer.partitions_for(topic))
         placed: defaultdict[int, list[DeadLetter]] = defaultdict(list)
-        for letter in letters:
-            placed[partition_of(letter.id, partitions)].append(letter)
+        places = partitions_of([letter.id.encode() for letter in letters], partitions)
+        for place, letter in zip(places, letters, strict=True):
+            placed[place].append(letter)
         return [
             await self._producer.send_batch(batch, topic, partition=partition)
             for partition, theirs in placed.items()

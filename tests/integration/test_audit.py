@@ -29,8 +29,9 @@ from console.audit_run import AuditReport, audit
 from console.audit_trail import examine_trail
 from console.gather import read_manifests
 from console.main import app
-from runtime.connections import admin_client, partition_of, transactional_producer
+from runtime.connections import admin_client, transactional_producer
 from runtime.connections import topic_id as broker_topic_id
+from runtime.partitioning import partition_of
 from runtime.refusals import SettingsRefused
 from runtime.settings import Settings
 from runtime.store import open_store

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from pipeline_world import PipelineWorld, until
 
 from batcher import VelocityBatchProcessor
-from runtime.connections import partition_of
+from runtime.partitioning import partition_of
 from sandbox.kafka import EmbeddedKafka
 from schemas.records import BatchKind, OpenWindow
 from schemas.reference import Item, encode_reference

@@ -28,8 +28,9 @@ from console.configuration import load_settings
 from console.drain import Drained, DrainOptions, DrainUnderWay, drain
 from console.drain_steps import unfinished
 from console.errors import CommandFailed, UsageError
-from runtime.connections import admin_client, partition_of
+from runtime.connections import admin_client
 from runtime.health import serve_http
+from runtime.partitioning import partition_of
 from runtime.refusals import AccessRefused, TopicRefused
 from runtime.settings import Settings
 from runtime.topics import check_topics, read_topics

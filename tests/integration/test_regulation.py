@@ -29,8 +29,8 @@ from batcher.reading import read_load
 from batcher.regulation import Regulator
 from batcher.workbench import Workbench
 from batcher.worker import Apis, _work
-from runtime.connections import partition_of
 from runtime.health import Health
+from runtime.partitioning import partition_of
 from runtime.settings import Settings
 from runtime.sites import site_windows
 from runtime.topic_reader import end_offsets

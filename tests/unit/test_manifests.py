@@ -5,7 +5,7 @@ import pytest
 
 from batcher.batches_log import BatchesLog, check_continues
 from batcher.manifests import Announced, ManifestMalformed, Progress, read_manifest
-from runtime.connections import partition_of
+from runtime.partitioning import partition_of
 from runtime.refusals import TopicRefused
 from schemas.codecs import encode
 from schemas.records import BatchKind, ClosedBy, Manifest, Window

@@ -24,8 +24,8 @@ from batcher.ownership import Ownership
 from batcher.partition import OwnedPartition
 from batcher.replies import ARROW_STREAM, table_reply
 from batcher.service import Service
-from runtime.connections import partition_of
 from runtime.health import Health, serve_http
+from runtime.partitioning import partition_of
 from runtime.settings import VelocitySettings
 from schemas.records import OpenWindow, Window
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
