@@ -125,7 +125,7 @@ class StreamSettings(Section):
     fetch_bytes: int = Field(
         default=4 << 20, ge=64 << 10
     )  # of one partition at a time; more is faster, and more memory
-    concurrent_fetches: int = Field(default=2, ge=1)  # decoded at once, of different partitions; each in memory
+    concurrent_fetches: int = Field(default=2, ge=1)  # taken at once, of different partitions of any source
     lean_records: bool = True  # fetch without aiokafka's record objects, by a way inside that it does not document
     buffered_records: int = Field(default=200_000, ge=20_000)  # rows in memory, before blocks are cut short
     pending_bytes: int = Field(default=8 << 20, ge=1 << 10)  # pending, that ask for an early checkpoint

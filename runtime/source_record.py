@@ -89,11 +89,13 @@ def _as_it_is(tp: Any, record: Any) -> Any:
 
 
 class _Batches:
-    """aiokafka's batches of one partition, each of which yields itself."""
+    """aiokafka's batches of one partition, of which all but small and odd ones yield themselves."""
 
     def __init__(self, inside: Any, fetch_offset: int) -> None:
-        self.has_next = inside.has_next
         self._inside, self._fetch_offset = inside, fetch_offset
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inside, name)
 
     def next_batch(self) -> Any:
         batch = self._inside.next_batch()
@@ -122,7 +124,7 @@ class _AsOne:
 
 def _put_inside(fetcher: Any, kind: type[_Unwrapped]) -> bool:
     inside = getattr(fetcher, "_records", None)
-    if isinstance(inside, kind):
+    if type(inside) is kind:
         return True
     if not isinstance(inside, dict) or not _known():
         log.warning("aiokafka is not as known: fetching builds its own records, which is slower")
@@ -134,7 +136,7 @@ def _put_inside(fetcher: Any, kind: type[_Unwrapped]) -> bool:
 
 
 def _known() -> bool:
-    """Whether aiokafka's reader of fetched records asks what is replaced here, and nothing else, of what it reads."""
+    """Whether aiokafka's reader of fetched records asks for what is replaced here."""
     from aiokafka.consumer import fetcher
 
     reader = getattr(fetcher, "PartitionRecords", None)

@@ -104,7 +104,8 @@ class _UtcForm:
 
     def __init__(self, decimals: int, unit: str) -> None:
         text = "0000-00-00T00:00:00" + ("." + "0" * decimals if decimals else "") + "Z"
-        self.width, self.unit, self.per_second = len(text), unit, 10**decimals
+        self.width, self.unit = len(text), unit
+        self.ms_per_tick, self.ticks_per_ms = 10 ** max(0, 3 - decimals), 10 ** max(0, decimals - 3)  # one of them is 1
         self.marks = np.array([place for place, character in enumerate(text) if character != "0"])
         self.characters = np.frombuffer(text.encode(), np.uint8)[self.marks]
 
@@ -151,9 +152,10 @@ def _read_alike(texts: pa.Array, lengths: Instants) -> Instants | None:
     if np.count_nonzero(cells - ord("0") <= 9) != len(cells) * (form.width - len(form.marks)):  # digits elsewhere
         return None
     try:
-        instants = texts.cast(pa.timestamp(form.unit, "UTC")).cast(pa.int64()).to_numpy() * 1000 // form.per_second
+        ticks = texts.cast(pa.timestamp(form.unit, "UTC")).cast(pa.int64()).to_numpy()
     except pa.ArrowInvalid:  # a day that there is not, or an hour
         return None
+    instants = ticks * form.ms_per_tick // form.ticks_per_ms
     return instants if instants.min() >= 0 and instants.max() < END_MS else None
 
 

@@ -7,7 +7,7 @@ from streams import metrics
 
 
 class Pressure:
-    """Agents pass `relieved` before each fetch. Blocking an agent is safe: nothing that was fetched is dropped."""
+    """A fetch passes `relieved` before it is taken. Agents wait behind it, which is safe: nothing fetched is dropped."""
 
     def __init__(self, health: Health) -> None:
         self._health = health

@@ -21,8 +21,8 @@ _KNOWN_SKUS = 65_536
 _KNOWN_SKU_LENGTH = 128
 
 # Characters, `.`, `|`, groups, classes and digits, each perhaps repeated; not `{,9}`, which RE2 takes as it stands.
-_ITEM = r"(?:[A-Za-z0-9_/ .|)-]|\((?:\?:)?|\\[d.-]|\[\^?[A-Za-z0-9._/ -]+\])"
-_REPEATED = r"(?:[*+?]|\{\d+(?:,\d*)?\})?\??"
+_ITEM = r"(?:[A-Za-z0-9_/ .|)-]|\((?:\?:)?(?!\?)|\\[d.-]|\[\^?[A-Za-z0-9._/ -]+\])"
+_REPEATED = r"(?:(?:[*+?]|\{\d+(?:,\d*)?\})\??)?"
 _PLAIN_PATTERN = re.compile(f"(?:{_ITEM}{_REPEATED})+")
 _FIRST, _LAST = ord("!"), ord("`")  # of the ASCII characters that neither trimming nor upper case changes, all in a row
 

@@ -1,7 +1,7 @@
 """Whose turn it is: fetches of several partitions are taken at once, those of each partition one after another.
 
-Decoding is Arrow's work for the most part, which other threads need not wait for. A worker that took one fetch at a
-time would leave a core idle in between.
+Decoding is Arrow's work for the most part, which other threads need not wait for. A worker that took one fetch of a
+source at a time would leave a core idle in between. A place is held until the fetch is taken, its waits included.
 """
 
 import asyncio
@@ -32,5 +32,5 @@ class Turns:
 
     def _ended(self, tp: TP, task: asyncio.Task[None]) -> None:
         self._places.release()
-        if self._latest[tp] is task:
+        if self._latest.get(tp) is task:
             del self._latest[tp]

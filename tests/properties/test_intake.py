@@ -313,6 +313,18 @@ def test_times_read_by_column_are_those_read_one_by_one(texts: list[str]) -> Non
         assert not is_certain or instant == at_ms
 
 
+@pytest.mark.parametrize("fraction", ["", ".999", ".000001"])
+@pytest.mark.parametrize("year", ["0970", "1400", "1677", "1969", "1970", "2262", "2263", "2580", "2601", "2999", "3000"])
+def test_far_years_of_one_form_are_read_as_any_others(year: str, fraction: str) -> None:
+    """Microseconds since 1970, times a thousand, wrap around from 2262 on."""
+    text = f"{year}-03-01T10:15:00{fraction}Z"
+    instants, certain = read_times(pa.array([text]))
+    at_ms = parsed(text)
+    assert at_ms is not None
+    assert certain.tolist() == [0 <= at_ms < END_MS]
+    assert not certain[0] or instants.tolist() == [at_ms]
+
+
 @given(st.data())
 def test_times_of_one_form_are_read_as_any_others(data: st.DataObject) -> None:
     """A column that looks alike takes a shorter way, unless a character of it is something else."""
@@ -342,6 +354,8 @@ PATTERNS = [
     r"(?i:a)b",
     r"\w+",
     r"A$",
+    r"(?i)a",
+    r"[A-Z]?" * 30 + "$",
     r"",
 ]
 
