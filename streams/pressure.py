@@ -7,7 +7,7 @@ from streams import metrics
 
 
 class Pressure:
-    """A fetch passes `relieved` before it is taken. Agents wait behind it, which is safe: nothing fetched is dropped."""
+    """A fetch passes `relieved` before it is taken. Agents wait behind it; nothing fetched is dropped."""
 
     def __init__(self, health: Health) -> None:
         self._health = health

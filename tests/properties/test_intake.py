@@ -314,7 +314,7 @@ def test_times_read_by_column_are_those_read_one_by_one(texts: list[str]) -> Non
 
 
 @pytest.mark.parametrize("fraction", ["", ".999", ".000001"])
-@pytest.mark.parametrize("year", ["0970", "1400", "1677", "1969", "1970", "2262", "2263", "2580", "2601", "2999", "3000"])
+@pytest.mark.parametrize("year", ["0970", "1400", "1969", "1970", "2262", "2263", "2580", "2601", "2999", "3000"])
 def test_far_years_of_one_form_are_read_as_any_others(year: str, fraction: str) -> None:
     """Microseconds since 1970, times a thousand, wrap around from 2262 on."""
     text = f"{year}-03-01T10:15:00{fraction}Z"
