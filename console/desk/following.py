@@ -12,6 +12,7 @@ from console.desk.letter_reading import read_letters
 from console.errors import CommandFailed
 from runtime.connections import topic_id
 from runtime.settings import Settings
+from runtime.threads import to_its_end
 from runtime.topic_reader import Bounds, read_topic, topic_bounds
 from schemas.topics import TopicRole
 
@@ -74,23 +75,23 @@ class _Following:
         names = (self._source.audit_log, self._source.dead_letters)
         bounds = await topic_bounds(self._settings.kafka, names)
         ends = {name: {number: bound.end for number, bound in of.items()} for name, of in bounds.items()}
-        positions = await asyncio.to_thread(self._writer.begin, ends)
+        positions = await to_its_end(self._writer.begin, ends)
         await self._read_acts(positions[self._source.audit_log], bounds[self._source.audit_log])
         await self._read_letters(positions[self._source.dead_letters], bounds[self._source.dead_letters])
         begins = {number: bound.begin for number, bound in bounds[self._source.dead_letters].items()}
-        await asyncio.to_thread(self._writer.finish, begins, ends)
+        await to_its_end(self._writer.finish, begins, ends)
 
     async def _read_acts(self, positions: dict[int, int], bounds: dict[int, Bounds]) -> None:
         starts, ends = _span(positions, bounds)
         async for records in read_topic(self._settings.kafka, self._source.audit_log, starts=starts, ends=ends):
-            await asyncio.to_thread(self._writer.add_acts, records)
+            await to_its_end(self._writer.add_acts, records)
 
     async def _read_letters(self, positions: dict[int, int], bounds: dict[int, Bounds]) -> None:
         starts, ends = _span(positions, bounds)
         total = sum(max(0, ends[number] - starts[number]) for number in ends)
         async with aclosing(read_letters(self._settings, starts, ends)) as stretches:
             async for stretch in stretches:
-                await asyncio.to_thread(self._writer.add_letters, stretch)
+                await to_its_end(self._writer.add_letters, stretch)
                 self._on_progress(total, len(stretch.letters) + len(stretch.strangers))
 
 

@@ -1,6 +1,5 @@
 """The letters that a filter means, for who acts on them: the index knows where they lie, the topic has them whole."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Self
@@ -10,6 +9,7 @@ from console.desk.looking import looking
 from console.desk.places import Place
 from console.desk.whole_letters import whole_letters
 from runtime.settings import Settings
+from runtime.threads import to_its_end
 from schemas.dead_letters import DeadLetter
 
 
@@ -30,7 +30,7 @@ class WantedLetters:
             CommandFailed, RecordUnreadable, KeyError, KafkaException, KafkaError: as `looking` does.
         """
         async with looking(settings, wanted) as look:
-            places = await asyncio.to_thread(look.index.places, wanted, confirmed=look.confirmed)
+            places = await to_its_end(look.index.places, wanted, confirmed=look.confirmed)
         return cls(settings, wanted.ids, places)
 
     @property

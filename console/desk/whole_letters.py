@@ -1,6 +1,5 @@
 """Reading whole dead letters from their places in the topic: the index holds but the beginnings of their values."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -11,6 +10,7 @@ from console.desk.letter_filter import LetterFilter
 from console.desk.places import Place
 from runtime.consumers import POLL_MS, reading
 from runtime.settings import Settings
+from runtime.threads import to_its_end
 from runtime.topic_reader import topic_bounds
 from schemas.dead_letters import DeadLetter
 from schemas.topics import TopicRole
@@ -85,6 +85,6 @@ async def text_search(
     Nothing is read where no text is wanted, or where all values are held whole.
     """
     text = (wanted.text or "").encode("utf-8", "replace")
-    unsure = await asyncio.to_thread(index.unsure, wanted, states)
+    unsure = await to_its_end(index.unsure, wanted, states)
     found = [place async for place, letter in whole_letters(settings, unsure) if text in (letter.value or b"")]
     return place_numbers(found)
