@@ -135,20 +135,20 @@ class Ledger:
             return []
         topic = self._topics.name(TopicRole.DEAD_LETTERS)
         partitions = len(await self._producer.partitions_for(topic))
-        placed: defaultdict[int, list[DeadLetter]] = defaultdict(list)
-        places = partitions_of([letter.id.encode() for letter in letters], partitions)
-        for place, letter in zip(places, letters, strict=True):
-            placed[place].append(letter)
+        keys = [letter.id.encode() for letter in letters]
+        placed: defaultdict[int, list[tuple[bytes, DeadLetter]]] = defaultdict(list)
+        for place, keyed in zip(partitions_of(keys, partitions), zip(keys, letters, strict=True), strict=True):
+            placed[place].append(keyed)
         return [
             await self._producer.send_batch(batch, topic, partition=partition)
             for partition, theirs in placed.items()
             for batch in self._batches(theirs)
         ]
 
-    def _batches(self, letters: Iterable[DeadLetter]) -> Iterator[BatchBuilder]:
+    def _batches(self, keyed: Iterable[tuple[bytes, DeadLetter]]) -> Iterator[BatchBuilder]:
         batch = self._producer.create_batch()
-        for letter in letters:
-            key, headers = letter.id.encode(), letter.to_headers()
+        for key, letter in keyed:
+            headers = letter.to_headers()
             if batch.append(timestamp=None, key=key, value=letter.value, headers=headers) is None:
                 yield batch  # full; an empty one takes a record of any size
                 batch = self._producer.create_batch()

@@ -40,7 +40,7 @@ class SkuCheck:
     def __call__(self, texts: pa.Array) -> tuple[pa.Array, Mask | None]:
         """The canonical SKUs, and which of them are certain: those that have one and are not too long to be looked up.
 
-        None where all are.
+        None where all are. Nulls are for the caller to judge.
         """
         if self._anchored is not None and _canonical_if_any(texts):
             certain = _matches(texts, self._anchored).fill_null(False).to_numpy(zero_copy_only=False)
@@ -52,6 +52,8 @@ class SkuCheck:
         distinct: list[str] = encoded.dictionary.to_pylist()
         known = self._remember(distinct)
         canonical = [known.get(text) for text in distinct]
+        if canonical == distinct:
+            return texts, None
         values = pa.array(canonical, pa.string()).take(encoded.indices)
         return values, values.is_valid().to_numpy(zero_copy_only=False) if values.null_count else None
 

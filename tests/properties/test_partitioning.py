@@ -17,3 +17,4 @@ def test_keys_are_placed_as_aiokafka_places_them(keys: list[bytes], partitions: 
 def test_one_key_is_placed_as_among_many() -> None:
     """A figure of Kafka's own test of `Utils.murmur2`: "foobar" has the hash -790332482."""
     assert partition_of("foobar", 1000) == (-790332482 & 0x7FFFFFFF) % 1000
+    assert partitions_of([b"foobar", b"", b"x"], 1000)[0] == partition_of("foobar", 1000)
