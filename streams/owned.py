@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -39,6 +40,7 @@ class Recovered:
 
 
 ReadCommit = Callable[[TP], Awaitable[tuple[int, str] | None]]
+Aside = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class OwnedPartition:
@@ -73,15 +75,15 @@ class OwnedPartition:
 
     # -- fetches -------------------------------------------------------------------------------------------------------
 
-    async def take(self, fetch: Fetch) -> None:
-        """Decode a fetch, admit it, and start to spill; the next fetch waits for that.
+    async def take(self, fetch: Fetch, aside: Aside = nullcontext) -> None:
+        """Decode a fetch, admit it, and start to spill; the next fetch waits for that, and for a checkpoint `aside`.
 
         Raises:
             LostRecords: it continues from beyond the position; nothing was taken.
             ReplayMismatch: see `Partition.admit`.
         """
         for piece in pieces(fetch):
-            await self._room()
+            await self._room(aside)
             began_ns = time.time_ns()
             arrivals = await asyncio.to_thread(self._decoder.decode, piece, counted=not self.state.replaying)
             if self.dropped:
@@ -101,13 +103,19 @@ class OwnedPartition:
             self.lost = error
             raise
 
-    async def _room(self) -> None:
+    async def _room(self, aside: Aside) -> None:
         """Wait until the last spill is done, and until what waits for a checkpoint, which is slower, is little."""
         if self._spilling is not None:
             await asyncio.wait([self._spilling])
+        if self._overfull:
+            async with aside():
+                while self._overfull:  # noqa: ASYNC110
+                    await asyncio.sleep(ROOM_POLL_S)
+
+    @property
+    def _overfull(self) -> bool:
         limit = PENDING_FACTOR * self._bench.settings.stream.pending_bytes
-        while self.state.pending.bytes > limit and not self.dropped:  # noqa: ASYNC110
-            await asyncio.sleep(ROOM_POLL_S)
+        return self.state.pending.bytes > limit and not self.dropped
 
     def skip_gap(self, log_start: int) -> Gap:
         """Retention has passed the position; shout, and go on from the log's start."""

@@ -1,11 +1,13 @@
 """Whose turn it is: fetches of several partitions are taken at once, those of each partition one after another.
 
 Decoding is Arrow's work for the most part, which other threads need not wait for. A worker that took one fetch of a
-source at a time would leave a core idle in between. A place is held until the fetch is taken, its waits included.
+source at a time would leave a core idle in between. Work that has to wait for long steps `aside`, so that one
+partition's flood of dead letters takes no place from the others.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -29,6 +31,15 @@ class Turns:
         await self._places.acquire()
         task = self._latest[tp] = self._background.start(work())
         task.add_done_callback(partial(self._ended, tp))
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Work under way gives up its place within, and goes on once there is one again."""
+        self._places.release()
+        try:
+            yield
+        finally:
+            await self._places.acquire()
 
     def _ended(self, tp: TP, task: asyncio.Task[None]) -> None:
         self._places.release()

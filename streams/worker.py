@@ -132,7 +132,7 @@ class StreamWorker:
             if fetch.out_of_range:
                 await self._skip_gap(owned)
             else:
-                await owned.take(fetch)
+                await owned.take(fetch, self._turns.aside)
         except LostRecords as lost:
             metrics.SEEK_BACKS.labels(owned.identity.source.value).inc()
             await self._lane_of().resume(owned.tp, lost.position)

@@ -86,20 +86,19 @@ class WorkerWorld:
         self.bench = replace(build_workbench(settings, self.health), tracing=tracing)
         lane = cast(FetchLane, self.lane)
         self.worker = StreamWorker(self.bench, self.health, lambda: lane)
-        identity = Identity(Source.ORDERS, *ORDERS, "topic-id", "w1", self.bench.settings_hash)
-        state = Partition.fresh(self.bench.rules, 0)
-        ledger = cast(Ledger, self.ledger)
-        self.owned = OwnedPartition(self.bench, identity, state, ledger, Recovered(), self.lane.committed)
-        self.worker._owned[ORDERS] = self.owned
+        self.owned = self.own(ORDERS)
+
+    def own(self, tp: TP) -> OwnedPartition:
+        """The worker owns this new partition of orders, too."""
+        identity = Identity(Source.ORDERS, *tp, "topic-id", "w1", self.bench.settings_hash)
+        state, ledger = Partition.fresh(self.bench.rules, 0), cast(Ledger, self.ledger)
+        owned = OwnedPartition(self.bench, identity, state, ledger, Recovered(), self.lane.committed)
+        self.worker._owned[tp] = owned
+        return owned
 
     async def take(self, values: Sequence[bytes]) -> None:
         """The worker takes a fetch with these values, from where it stands."""
-        base = self.owned.state.position
-        records = [
-            ConsumerRecord(*ORDERS, base + index, KAFKA_TIME_MS, 0, b"k", value, None, 1, len(value), ())
-            for index, value in enumerate(values)
-        ]
-        await self.worker.take(Fetch(*ORDERS, 1, base, base + len(records), records))
+        await self.worker.take(fetch_of(ORDERS, self.owned.state.position, values))
 
     async def ticked(self) -> None:
         """Time passes: what is due is begun, and what can end has ended."""
@@ -113,6 +112,15 @@ class WorkerWorld:
     def paused(self) -> bool:
         """Whether fetches wait."""
         return not self.bench.pressure._free.is_set()
+
+
+def fetch_of(tp: TP, base: int, values: Sequence[bytes]) -> Fetch:
+    """A fetch of these values, from `base` on."""
+    records = [
+        ConsumerRecord(*tp, base + index, KAFKA_TIME_MS, 0, b"k", value, None, 1, len(value), ())
+        for index, value in enumerate(values)
+    ]
+    return Fetch(*tp, 1, base, base + len(records), records)
 
 
 def orders(count: int, *, start: int = 0, at: str = "2026-03-01T10:15:00Z", site: str = "S1") -> list[bytes]:

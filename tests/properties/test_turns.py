@@ -1,6 +1,7 @@
 """Fetches of several partitions at once: in order within each, none lost, never more than allowed."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from faust.types import TP
@@ -13,19 +14,22 @@ from streams.turns import Turns
 pauses = st.integers(0, 3)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), pauses), max_size=20), st.integers(1, 3))
+@given(st.lists(st.tuples(st.integers(0, 3), pauses, pauses), max_size=20), st.integers(1, 3))
 def test_each_partition_s_work_is_done_in_order_and_no_more_at_once_than_allowed(
-    wanted: list[tuple[int, int]], at_once: int
+    wanted: list[tuple[int, int, int]], at_once: int
 ) -> None:
-    """Whatever each takes, in pauses of the event loop."""
+    """Whatever each takes, in pauses of the event loop, first aside and then at its place."""
     begun: list[tuple[int, int]] = []
     under_way: set[tuple[int, int]] = set()
     most = 0
 
-    async def work(partition: int, number: int, pause: int) -> None:
+    async def work(turns: Turns, partition: int, number: int, wait: int, pause: int) -> None:
         nonlocal most
-        assert partition not in {other for other, _ in under_way}
         begun.append((partition, number))
+        async with turns.aside():
+            for _ in range(wait):
+                await asyncio.sleep(0)
+        assert partition not in {other for other, _ in under_way}
         under_way.add((partition, number))
         most = max(most, len(under_way))
         for _ in range(pause):
@@ -33,14 +37,14 @@ def test_each_partition_s_work_is_done_in_order_and_no_more_at_once_than_allowed
         under_way.remove((partition, number))
 
     async def caller(turns: Turns, partition: int) -> None:
-        for number, pause in enumerate(pause for where, pause in wanted if where == partition):
-            await turns.begin(TP("t", partition), lambda number=number, pause=pause: work(partition, number, pause))
+        for number, (_, wait, pause) in enumerate(each for each in wanted if each[0] == partition):
+            await turns.begin(TP("t", partition), partial(work, turns, partition, number, wait, pause))
 
     async def all_of_it() -> None:
         background = Background()
         turns = Turns(background, at_once)
         await asyncio.gather(*(caller(turns, partition) for partition in range(4)))
-        for _ in range(5):  # the longest pause, and its beginning and end
+        for _ in range(100):  # more than the last four can take one after the other
             await asyncio.sleep(0)
         assert not background.failed
         assert not under_way
@@ -95,3 +99,21 @@ async def test_the_caller_goes_on_while_its_work_is_done(at_once: int) -> None:
 
     await asyncio.wait_for(turns.begin(TP("t", 0), meet), 5)
     await asyncio.wait_for(meeting.wait(), 5)
+
+
+async def test_work_that_waits_aside_leaves_its_place_to_others() -> None:
+    """One place, and the first work waits for what the second one does."""
+    turns = Turns(Background(), 1)
+    other_done, done = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> None:
+        async with turns.aside():
+            await other_done.wait()
+        done.set()
+
+    async def other() -> None:
+        other_done.set()
+
+    await turns.begin(TP("t", 0), waits)
+    await asyncio.wait_for(turns.begin(TP("t", 1), other), 5)
+    await asyncio.wait_for(done.wait(), 5)
