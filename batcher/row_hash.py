@@ -8,13 +8,14 @@ Both halves can be undone, so states that took in different last words differ, a
 have the same hash. It is no defence against a forger: events come from one's own warehouse.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.avro_bytes import Longs, Octets
+from schemas.avro_bytes import MARGIN, Longs, Octets
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -23,11 +24,12 @@ _FOLD = np.uint64(32)
 _START = 0x243F6A8885A308D3  # of pi
 _NULL = np.uint64(0x13198A2E03707344)  # of pi, too: what stands for a null
 _WORD = 8
+_PIECE = MARGIN  # octets of a text that are read at once
 _MASKS = np.array([(1 << 8 * octets) - 1 for octets in range(_WORD + 1)], np.uint64)  # of a word, the first so many
 
 
 class Texts(NamedTuple):
-    """UTF-8 texts by where they stand: `octets[starts[i]:ends[i]]`. At least seven more octets come behind them."""
+    """UTF-8 texts by where they stand: `octets[starts[i]:ends[i]]`. `MARGIN` more octets come behind them."""
 
     octets: Octets
     starts: Longs
@@ -37,7 +39,7 @@ class Texts(NamedTuple):
     def of(cls, text: str) -> "Texts":
         """A single one."""
         encoded = text.encode()
-        octets = np.frombuffer(encoded + bytes(_WORD), np.uint8)
+        octets = np.frombuffer(encoded + bytes(MARGIN), np.uint8)
         return cls(octets, np.zeros(1, np.int64), np.full(1, len(encoded)))
 
 
@@ -70,28 +72,41 @@ def _text_hashes(texts: Texts, start: int) -> Hashes:
     """The hashes of texts, shape (n,), each from the state `start`."""
     lengths = texts.ends - texts.starts
     hashes = _stir(np.full(len(lengths), start, np.uint64), lengths.view(np.uint64))
-    for rows, words in _words(texts, lengths):
-        if rows is None:
-            _stir(hashes, words)
-        else:
-            hashes[rows] = _stir(hashes[rows], words)
+    for begin in range(0, int(lengths.max(initial=0)), _PIECE):
+        rows = np.flatnonzero(lengths > begin) if begin else slice(None)
+        hashes[rows] = _stir_pieces(hashes[rows], texts.octets, texts.starts[rows] + begin, lengths[rows] - begin)
     return hashes
 
 
-def _words(texts: Texts, lengths: Longs) -> Iterator[tuple[Longs | None, Hashes]]:
-    """The texts' next words of eight octets each, filled up with zeros, and the rows that have one; None for all."""
-    octets, starts, _ = texts
-    words = np.ndarray((len(octets) - _WORD + 1,), "<u8", octets, strides=(1,))  # they overlap
-    shortest, longest = (int(lengths.min()), int(lengths.max())) if len(lengths) else (0, 0)
-    for begin in range(0, longest, _WORD):
-        rows = np.flatnonzero(lengths > begin) if shortest <= begin else None
-        found = words[(starts if rows is None else starts[rows]) + begin]
-        if shortest == longest:  # as ids often are
-            found &= _MASKS[min(shortest - begin, _WORD)]
-        elif shortest < begin + _WORD:
-            rest = (lengths if rows is None else lengths[rows]) - begin
-            found &= _MASKS[np.minimum(rest, _WORD)]
-        yield rows, found
+def _stir_pieces(states: Hashes, octets: Octets, at: Longs, lengths: Longs) -> Hashes:
+    """`states`, overwritten, with the texts at each place, of these lengths; up to `_PIECE` octets of each."""
+    shortest, longest = int(lengths.min()), min(int(lengths.max()), _PIECE)
+    width = -(-longest // _WORD)
+    places = np.ndarray((len(octets) - width * _WORD + 1,), _words_type(width), octets, strides=(1,))  # they overlap
+    words = places[at].view("<u8").reshape(-1, width)
+    if shortest == longest:  # as ids often are
+        words[:, -1] &= _MASKS[longest - (width - 1) * _WORD]
+    else:
+        words &= _piece_masks(width)[np.minimum(lengths, longest)].view("<u8").reshape(-1, width)
+    for index in range(width):
+        begin = index * _WORD
+        if begin < shortest:
+            states = _stir(states, words[:, index])
+        else:
+            states = np.where(lengths > begin, _stir(states.copy(), words[:, index]), states)
+    return states
+
+
+def _words_type(width: int) -> np.dtype[np.void]:
+    """So many words as a single value, for numpy fetches one that is large as quickly as one that is small."""
+    return np.dtype(f"V{width * _WORD}")
+
+
+@cache
+def _piece_masks(width: int) -> npt.NDArray[np.void]:
+    """For every length up to that of so many words: the masks of the words that leave so many octets."""
+    octets = np.clip(np.arange(width * _WORD + 1)[:, None] - np.arange(width) * _WORD, 0, _WORD)
+    return _MASKS[octets].view(_words_type(width)).ravel()
 
 
 def _number_words(numbers: npt.NDArray[Any]) -> Hashes:

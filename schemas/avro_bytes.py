@@ -7,6 +7,8 @@ Longs = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 Octets = npt.NDArray[np.uint8]
 
+MARGIN = 64  # octets behind the bytes, all zero, so that as many can be read at once wherever something begins
+
 _WORD = 8
 _MORE = 0x80  # the top bit of an octet: another group of 7 bits follows
 _LONGEST_VARINT = 10
@@ -21,7 +23,7 @@ class AvroBytes:
 
     def __init__(self, data: bytes) -> None:
         self.size = len(data)
-        self.octets: Octets = np.frombuffer(data + bytes(2 * _WORD), np.uint8)
+        self.octets: Octets = np.frombuffer(data + bytes(MARGIN), np.uint8)
         # The little-endian words that begin at each octet; they overlap.
         self._words = np.ndarray((self.size + _WORD,), "<u8", self.octets, strides=(1,))
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batcher.row_hash import HashColumn, Texts, body_hashes, key_hashes
+from schemas.avro_bytes import MARGIN
 
-_texts = st.text(max_size=40)
+_texts = st.text(max_size=40) | st.text(min_size=60, max_size=140)  # pieces of 64 octets are read at once
 _rows = st.lists(
     st.tuples(_texts, st.none() | _texts, st.none() | st.integers(-(1 << 63), (1 << 63) - 1), st.integers(0, 10**12)),
     max_size=30,
@@ -19,7 +20,7 @@ def texts(values: Sequence[str | None]) -> Texts:
     """Texts one behind the other, with something between them."""
     pieces = [(text or "").encode() for text in values]
     ends = np.cumsum([len(piece) + 1 for piece in pieces], dtype=np.int64) - 1
-    octets = np.frombuffer(b"".join(piece + b"|" for piece in pieces) + bytes(8), np.uint8)
+    octets = np.frombuffer(b"".join(piece + b"|" for piece in pieces) + bytes(MARGIN), np.uint8)
     return Texts(octets, ends - np.array([len(piece) for piece in pieces], np.int64), ends)
 
 
@@ -35,6 +36,22 @@ def hashes(rows: list[tuple[str, str | None, int | None, int]]) -> list[int]:
         HashColumn(np.array([thousandth / 1000 for thousandth in thousandths], np.float64)),
     ]
     return body_hashes(len(rows), columns).tolist()
+
+
+@given(st.lists(_texts, max_size=20), _texts)
+def test_an_id_has_the_hash_of_the_formula(ids: list[str], scope: str) -> None:
+    """Word by word, as the module says."""
+    assert key_hashes(scope, texts(ids)).tolist() == [by_the_formula(one, by_the_formula(scope)) for one in ids]
+
+
+def by_the_formula(text: str, state: int = 0x243F6A8885A308D3) -> int:
+    """The hash of a text in plain Python: its length is its first word, the last one is filled up with zeros."""
+    octets = text.encode()
+    words = [octets[begin : begin + 8] for begin in range(0, len(octets), 8)]
+    for word in (len(octets), *(int.from_bytes(word, "little") for word in words)):
+        state = (state ^ word) * 0x9E3779B97F4A7C15 % (1 << 64)
+        state ^= state >> 32
+    return state
 
 
 @given(_rows)
