@@ -82,11 +82,14 @@ def pipeline(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def spoilt_world(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineWorld]:
-    """The sample with 30,000 lines of twelve kinds that are refused, drained; for each module its own to repair."""
+def spoilt_world(
+    request: pytest.FixtureRequest, broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PipelineWorld]:
+    """The sample with lines of twelve kinds that are refused, as many of each as the test says, drained; every module
+    has its own to repair."""
     directory = tmp_path_factory.mktemp("spoilt-retail")
     with closing(PipelineWorld.whole(broker.bootstrap_servers, directory, 2, RETAIL_ENVIRONMENT)) as world:
-        feed_spoilt(world)
+        feed_spoilt(world, request.param)
         yield world
 
 

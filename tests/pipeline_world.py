@@ -198,7 +198,14 @@ class PipelineWorld:
 
     def produce_from(self, source: Source, lines: Iterable[tuple[bytes, str | None]], partition: int = -1) -> None:
         """Send lines, each with its producer's name as a header if it has one."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20, "message.max.bytes": 2 << 20})
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "linger.ms": 20,
+                "sticky.partitioning.linger.ms": 0,  # else all of a short burst go to one partition
+                "message.max.bytes": 2 << 20,
+            }
+        )
         topic = self.source_topic(source)
         for line, name in lines:
             headers = [("producer", name.encode())] if name else None
