@@ -12,13 +12,13 @@ FROM contenders WHERE (origin = 2 AND place = 1) OR (origin = 0 AND place > 1);
 -- name: sum_changes
 CREATE OR REPLACE TEMP TABLE changed_days AS
 SELECT
-    series_no, event_time_ms // 86_400_000 AS day, sum(sign) AS facts, sum(sign * body_hash::HUGEINT) AS body_hashes,
-    min(event_time_ms) FILTER (sign > 0) AS first_ms
-FROM changed_facts GROUP BY series_no, day;
+    sign, series_no, event_time_ms // 86_400_000 AS day, count(*) AS facts, sum(body_hash) AS body_hashes,
+    min(event_time_ms) AS first_ms
+FROM changed_facts GROUP BY ALL;
 
 -- name: add_to_days
 MERGE INTO fact_days USING (
-    SELECT site_id, source, day, sum(facts) AS facts, sum(body_hashes) AS body_hashes
+    SELECT site_id, source, day, sum(sign * facts) AS facts, sum(sign * body_hashes) AS body_hashes
     FROM changed_days JOIN series USING (series_no) GROUP BY site_id, source, day
 ) AS change ON fact_days.site_id = change.site_id AND fact_days.source = change.source AND fact_days.day = change.day
 WHEN MATCHED THEN UPDATE SET
@@ -30,7 +30,7 @@ DELETE FROM fact_days WHERE facts = 0;
 
 -- name: bring_firsts_forward
 UPDATE series SET first_ms = came.first_ms
-FROM (SELECT series_no, min(first_ms) AS first_ms FROM changed_days GROUP BY series_no) AS came
+FROM (SELECT series_no, min(first_ms) AS first_ms FROM changed_days WHERE sign > 0 GROUP BY series_no) AS came
 WHERE series.series_no = came.series_no AND came.first_ms < coalesce(series.first_ms, 9223372036854775807);
 
 -- name: find_lost_firsts

@@ -8,6 +8,7 @@ from batcher.queries import Connection, load_queries, registered
 from batcher.row_hash import Hashes
 
 _QUERIES = load_queries("known_keys")
+_LEAST = 1 << 21  # facts that there is room for from the start, in 16 MiB: a young table would be made again and again
 _MOST_SPANS = 32  # further ones are read as one, with what lies between them
 _LAST_BATCH_NO = (1 << 31) - 1
 
@@ -62,7 +63,7 @@ class KnownKeys:
         listed = int(np.searchsorted(ends, self._most, "right"))
         self._unlisted_from = int(batch_nos[listed]) if listed < len(batch_nos) else _LAST_BATCH_NO
         facts, last_batch_no = (int(ends[-1]), int(batch_nos[-1])) if len(ends) else (0, 0)
-        self._table = KeyTable(min(self._most, 2 * facts + 1), 2 * last_batch_no)
+        self._table = KeyTable(min(self._most, max(_LEAST, 2 * facts + 1)), 2 * last_batch_no)
         stored = _QUERIES["listed_hashes"].reader(connection, unlisted_from=self._unlisted_from)
         for rows in stored:
             self._table.add(_hashes(rows), _numbers(rows, "batch_no"))

@@ -15,6 +15,7 @@ Numbers = npt.NDArray[np.int64]
 TEXTS = ("sku", "uom", "channel")
 
 _QUERIES = load_queries("series")
+_HALF = 32  # bits of a number that say which of its site and source it is
 _DENSE = 8  # up to so many times as many codes as there could be are marked one by one, which spares sorting them
 
 
@@ -54,20 +55,40 @@ def _encoded(events: pa.Table, name: str) -> pa.DictionaryArray:
 
 def number(connection: Connection, told: Sequence[pa.Table]) -> list[Numbers]:
     """The numbers of series, table by table as `tell_apart` gives them; one that is new gets the next of its kind."""
-    sizes = [len(series) for series in told]
-    placed = pa.concat_tables(told).append_column("place", pa.array(np.arange(sum(sizes))))
-    numbers = np.zeros(sum(sizes), np.int64)
-    _look_up(connection, placed, numbers)
-    if not numbers.all():
-        strangers = placed.filter(numbers == 0)
+    everything = pa.concat_tables(told)
+    numbers = _look_up(connection, everything)
+    parts = np.split(numbers, np.cumsum([len(series) for series in told])[:-1])
+    strange = numbers == 0
+    if strange.any():
+        _number_strangers(connection, told, parts)
+        strangers = everything.append_column("series_no", pa.array(numbers)).filter(pa.array(strange))
         with registered(connection, "strangers", strangers):
             _QUERIES["add"].rows(connection)
-        _look_up(connection, strangers, numbers)
-    return np.split(numbers, np.cumsum(sizes)[:-1])
+    return parts
 
 
-def _look_up(connection: Connection, placed: pa.Table, numbers: Numbers) -> None:
-    """Enter the numbers of series that have one at their places."""
-    with registered(connection, "told_series", placed):
+def _look_up(connection: Connection, series: pa.Table) -> Numbers:
+    """The numbers of series, 0 for those that have none."""
+    numbers = np.zeros(len(series), np.int64)
+    with registered(connection, "told_series", series.append_column("place", pa.array(np.arange(len(series))))):
         found = _QUERIES["numbers"].table(connection)
     numbers[np.asarray(found.column("place"))] = np.asarray(found.column("series_no"))
+    return numbers
+
+
+def _number_strangers(connection: Connection, told: Sequence[pa.Table], numbers: Sequence[Numbers]) -> None:
+    """Give the series of each table that have none their numbers: behind the last of their site and source.
+
+    All numbers of a site and source have the same upper half; that of a new one is the next.
+    """
+    last = {(site_id, source): number for site_id, source, number in _QUERIES["last_numbers"].rows(connection)}
+    newest = max(last.values(), default=0) >> _HALF
+    for series, nos in zip(told, numbers, strict=True):
+        strange = np.flatnonzero(nos == 0)
+        if not len(strange):
+            continue
+        kind = series.column("site_id")[0].as_py(), series.column("source")[0].as_py()
+        if kind not in last:
+            newest += 1
+            last[kind] = newest << _HALF
+        nos[strange] = last[kind] + 1 + np.arange(len(strange))
