@@ -1,19 +1,16 @@
 """What a fetch hands on of each record, and how to get it without what aiokafka does for each.
 
 aiokafka builds a `ConsumerRecord` of eleven fields for every record, a third of the time of a fetch. The record that
-its parser makes underneath has the fields that we need, under the same names. And it passes every single record through
-a generator and an iterator, more than half of what is left then, though its parser yields whole batches.
+its parser makes underneath has the fields that we need, under the same names.
 
-aiokafka offers no way to ask for either, so `spare_records` and `spare_batches` reach inside, and give up without harm
-where the inside is not what they know: then the records that come are `ConsumerRecord`s, which are `SourceRecord`s too.
-The setting `stream.lean_records` switches it off.
+aiokafka offers no way to ask for it, so `spare_records`, like `spare_batches` of `record_batches`, reaches inside, and
+gives up without harm where the inside is not what it knows: then the records that come are `ConsumerRecord`s, which are
+`SourceRecord`s too. The setting `stream.lean_records` switches it off.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
-
-from aiokafka.record.default_records import DefaultRecordBatch
 
 log = logging.getLogger(__name__)
 
@@ -33,96 +30,30 @@ class SourceRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-#: Offsets of a batch from which on it is worth being passed on as one.
-_WORTH_IT = 8
-
-
-class RecordBatch(list[SourceRecord]):
-    """The records of a batch, in place of one record; `offset` is the last one's."""
-
-    offset = -1
-
-
 def spare_records(fetcher: Any) -> bool:
     """Have an aiokafka fetcher hand on its parser's records; returns whether it will. Call it again at no cost."""
-    return _put_inside(fetcher, _Unwrapped)
+    return put_inside(fetcher, Unwrapped)
 
 
-def spare_batches(fetcher: Any) -> bool:
-    """The same, with a `RecordBatch` in place of most records: only for who takes all that has been fetched."""
-    return _put_inside(fetcher, _InBatches)
-
-
-def singly(fetched: Iterable[Any]) -> list[SourceRecord]:
-    """The records of what a fetcher handed on, whatever it does for each."""
-    records: list[SourceRecord] = []
-    for item in fetched:
-        if isinstance(item, RecordBatch):
-            records += item
-        else:
-            records.append(item)
-    return records
-
-
-class _Unwrapped(dict[Any, Any]):
+class Unwrapped(dict[Any, Any]):
     """aiokafka's fetched but unread records by partition; what is put in is told not to wrap its records."""
 
     def __setitem__(self, tp: Any, result: Any) -> None:
         if (records := getattr(result, "_partition_records", None)) is not None:
-            self._prepare(records)
+            self.prepare(records)
         super().__setitem__(tp, result)
 
-    def _prepare(self, records: Any) -> None:
+    def prepare(self, records: Any) -> None:
+        """Tell aiokafka's records of one partition what to do; they have not been read yet."""
         records._consumer_record = _as_it_is
-
-
-class _InBatches(_Unwrapped):
-    """What is put in is told to take a batch for one record, too."""
-
-    def _prepare(self, records: Any) -> None:
-        super()._prepare(records)
-        records._records = _Batches(records._records, records.next_fetch_offset)
 
 
 def _as_it_is(tp: Any, record: Any) -> Any:
     return record
 
 
-class _Batches:
-    """aiokafka's batches of one partition, of which all but small and odd ones yield themselves."""
-
-    def __init__(self, inside: Any, fetch_offset: int) -> None:
-        self._inside, self._fetch_offset = inside, fetch_offset
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inside, name)
-
-    def next_batch(self) -> Any:
-        batch = self._inside.next_batch()
-        if not isinstance(batch, DefaultRecordBatch) or batch.is_control_batch:
-            return batch
-        return batch if batch.next_offset - batch.base_offset < _WORTH_IT else _AsOne(batch, self._fetch_offset)
-
-
-class _AsOne:
-    """A batch as aiokafka knows it, but for its records from `fetch_offset` on, which come as one."""
-
-    def __init__(self, batch: Any, fetch_offset: int) -> None:
-        self._batch, self._fetch_offset = batch, fetch_offset
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._batch, name)
-
-    def __iter__(self) -> Iterator[RecordBatch]:
-        records = RecordBatch(self._batch)
-        if self._batch.base_offset < self._fetch_offset:
-            records = RecordBatch(record for record in records if record.offset >= self._fetch_offset)
-        if records:
-            records.offset = records[-1].offset
-            yield records
-
-
-def _put_inside(fetcher: Any, kind: type[_Unwrapped]) -> bool:
+def put_inside(fetcher: Any, kind: type[Unwrapped]) -> bool:
+    """Let a fetcher keep what it has fetched in such a dictionary; returns whether it is as known, and will."""
     inside = getattr(fetcher, "_records", None)
     if type(inside) is kind:
         return True

@@ -46,9 +46,9 @@ class FastGate:
         self._checks = [column_check(field, rules) for field in FIELDS[source]]
         self._max_future_skew_ms = rules.max_future_skew_ms
 
-    def accept(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> Accepted:
+    def accept(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int] | Positions) -> Accepted:
         """Those records that are certainly right; both sequences have one element per record."""
-        latest = np.array(timestamps_ms, np.int64) + self._max_future_skew_ms
+        latest = np.asarray(timestamps_ms, np.int64) + self._max_future_skew_ms
         accepted = Accepted(self._schema.empty_table(), np.empty(0, np.int64))
         rest = np.arange(len(values))
         if self._avro.known:

@@ -23,11 +23,11 @@ def pieces(fetch: Fetch, most: int = MOST_RECORDS) -> Iterator[Fetch]:
     """A fetch in parts of at most so many records, which together cover the same offsets."""
     records, base = fetch.records, fetch.base
     for start in range(0, len(records), most):
-        after = records[start + most :][:1]
-        end = after[0].offset if after else fetch.end
-        yield replace(fetch, base=base, end=end, records=records[start : start + most])
+        after = start + most
+        end = records[after].offset if after < len(records) else fetch.end
+        yield replace(fetch, base=base, end=end, records=records.part(start, after))
         base = end
-    if not records:
+    if not len(records):
         yield fetch
 
 
@@ -41,17 +41,12 @@ class FetchDecoder:
     def decode(self, fetch: Fetch, *, counted: bool) -> Arrivals:
         """Judge the records and give each row its window; `counted`: they are read for the first time."""
         records, started = fetch.records, time.perf_counter()
-        values = [record.value for record in records]
-        decoded = self._intake.decode(
-            values,
-            [record.timestamp for record in records],
-            [record.offset for record in records],
-        )
+        decoded = self._intake.decode(records.values, records.timestamps, records.offsets)
         letters = [dead_letter(*self._tp, records[rejection.index], rejection) for rejection in decoded.rejections]
         rows = assign_windows(decoded.table, self._windows)
         if counted:
             metrics.RECORDS.labels(self._source).inc(len(records))
-            metrics.BYTES.labels(self._source).inc(sum(map(len, filter(None, values))))
+            metrics.BYTES.labels(self._source).inc(sum(map(len, filter(None, records.values))))
             for letter in letters:
                 metrics.DEAD_LETTERS.labels(self._source, letter.error_class.value).inc()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)

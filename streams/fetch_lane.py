@@ -24,7 +24,7 @@ from faust import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from runtime.source_record import SourceRecord, singly, spare_batches
+from runtime.record_batches import Records, joined, spare_batches
 from streams import metrics
 
 IDLE_SLEEP_S = 0.05
@@ -42,7 +42,7 @@ class Fetch:
     generation: int
     base: int
     end: int
-    records: list[SourceRecord]
+    records: Records
     out_of_range: bool = False
 
 
@@ -67,7 +67,7 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class FetchLane(driver.Consumer):
-    """Faust's consumer, delivering fetches; `lean` spares aiokafka's work for each record, see `source_record`."""
+    """Faust's consumer, delivering fetches; `lean` spares aiokafka's work for each record, see `record_batches`."""
 
     def __init__(self, *args: Any, lean: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -166,7 +166,7 @@ class FetchLane(driver.Consumer):
             return self._out_of_range(error.args[0], generation)
         except NoOffsetForPartitionError:
             return []  # stale: of the moment before `resume` gave the partition a position
-        records = {tp: singly(items) for tp, items in fetched.items()}
+        records = {tp: joined(items) for tp, items in fetched.items()}
         if records:
             metrics.FETCH_SECONDS.observe(time.perf_counter() - started)
         with self._guard:
@@ -174,7 +174,7 @@ class FetchLane(driver.Consumer):
 
     def _out_of_range(self, offsets: Mapping[TopicPartition, int], generation: int) -> list[Fetch]:
         return [
-            Fetch(tp.topic, tp.partition, generation, offset, offset, [], out_of_range=True)
+            Fetch(tp.topic, tp.partition, generation, offset, offset, Records(), out_of_range=True)
             for tp, offset in offsets.items()
             if self._continues_from.get(tp) == offset
         ]
@@ -183,7 +183,7 @@ class FetchLane(driver.Consumer):
         self,
         consumer: Any,
         wanted: set[TopicPartition],
-        records: Mapping[TopicPartition, list[SourceRecord]],
+        records: Mapping[TopicPartition, Records],
         generation: int,
     ) -> list[Fetch]:
         # The assignment may be another than before the wait. Its partitions' positions have moved with what was just
@@ -194,10 +194,10 @@ class FetchLane(driver.Consumer):
             base = self._continues_from.get(tp)
             if assignment is None or base is None or tp not in assignment.tps:
                 continue
-            state, got = assignment.state_value(tp), records.get(tp, [])
+            state, got = assignment.state_value(tp), records.get(tp, Records())
             end = state.position if state.has_valid_position else base
-            if got:  # a seek may have come in between: what was read is what counts
-                base, end = min(base, got[0].offset), max(end, got[-1].offset + 1)
+            if len(got):  # a seek may have come in between: what was read is what counts
+                base, end = min(base, int(got.offsets[0])), max(end, int(got.offsets[-1]) + 1)
             if end > base:
                 self._continues_from[tp] = end
                 fetches.append(Fetch(tp.topic, tp.partition, generation, base, end, got))

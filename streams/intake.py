@@ -25,6 +25,7 @@ from streams.fast_gate import Accepted, FastGate
 from streams.fields import FieldGate
 from streams.intake_rules import IntakeRules
 from streams.json_input import read_json
+from streams.pieces import Positions
 from streams.record_fault import RecordFault, clipped, shown
 
 DECODE, VALIDATE = "decode", "validate"
@@ -76,25 +77,30 @@ class Intake:
         self._avro = AvroInput(source, rules.avro_schemas)
         self._fast = FastGate(source, rules)
 
-    def decode(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int], offsets: Sequence[int]) -> Decoded:
+    def decode(
+        self,
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[int] | Positions,
+        offsets: Sequence[int] | Positions,
+    ) -> Decoded:
         """Judge a fetch; the three sequences have one element per record, `offsets` ascending."""
         accepted = self._accept(values, timestamps_ms)
         doubtful = np.delete(np.arange(len(values)), accepted.positions).tolist()
         rejections: list[Rejection] = []
         rows: dict[int, Row] = {}
         for position in doubtful:
-            verdict = self.judge(values[position], timestamps_ms[position])
+            verdict = self.judge(values[position], int(timestamps_ms[position]))
             if isinstance(verdict, Fault):
                 rejections.append(Rejection(position, *verdict))
             else:
                 rows[position] = verdict
         if rows:
             accepted = self._with_rows(accepted, rows)
-        source_offsets = np.array(offsets, np.int64)[accepted.positions]
+        source_offsets = np.asarray(offsets, np.int64)[accepted.positions]
         table = accepted.table.append_column(pa.field("source_offset", pa.int64(), False), pa.array(source_offsets))
         return Decoded(table, rejections, len(doubtful))
 
-    def _accept(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int]) -> Accepted:
+    def _accept(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int] | Positions) -> Accepted:
         try:
             return self._fast.accept(values, timestamps_ms)
         except MemoryError:

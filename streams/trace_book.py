@@ -31,9 +31,9 @@ class Traced:
 def traced_records(fetch: Fetch) -> list[Traced]:
     """The first records of a fetch that belong to a recorded trace."""
     found: list[Traced] = []
-    for record in fetch.records:
-        if record.headers and (traceparent := sampled_traceparent(record.headers)):
-            found.append(Traced(record.offset, traceparent))
+    for index, headers in fetch.records.headers.items():
+        if traceparent := sampled_traceparent(headers):
+            found.append(Traced(int(fetch.records.offsets[index]), traceparent))
             if len(found) == FOUND_PER_FETCH:
                 break
     return found

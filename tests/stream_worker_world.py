@@ -11,6 +11,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from runtime.health import Health
+from runtime.record_batches import Records
 from runtime.settings import Settings, StoreSettings, StreamSettings
 from runtime.tracing import OFF, Tracing
 from schemas.sources import Source
@@ -120,7 +121,7 @@ def fetch_of(tp: TP, base: int, values: Sequence[bytes]) -> Fetch:
         ConsumerRecord(*tp, base + index, KAFKA_TIME_MS, 0, b"k", value, None, 1, len(value), ())
         for index, value in enumerate(values)
     ]
-    return Fetch(*tp, 1, base, base + len(records), records)
+    return Fetch(*tp, 1, base, base + len(records), Records.of(records))
 
 
 def orders(count: int, *, start: int = 0, at: str = "2026-03-01T10:15:00Z", site: str = "S1") -> list[bytes]:

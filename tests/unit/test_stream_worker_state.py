@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from stream_worker_world import ORDERS, WorkerWorld, orders
 
+from runtime.record_batches import Record, Records
 from streams import worker as worker_module
 from streams.drain import DrainRequest
 from streams.fetch_decoder import pieces
@@ -117,18 +118,15 @@ async def _tick(world: WorkerWorld) -> None:
 @pytest.mark.parametrize(("records", "most", "sizes"), [(0, 3, [0]), (3, 3, [3]), (7, 3, [3, 3, 1])])
 def test_a_fetch_is_taken_in_pieces_that_cover_its_offsets(records: int, most: int, sizes: list[int]) -> None:
     """Each continues where the one before it ended; the last ends where the fetch does, markers included."""
-    fetch = Fetch("t", 0, 1, 10, 50, [_Record(12 + 2 * index) for index in range(records)])  # type: ignore[misc]
+    given = [Record(12 + 2 * row, row, None, b"", [("x", b"%d" % row)] if row % 2 else ()) for row in range(records)]
+    fetch = Fetch("t", 0, 1, 10, 50, Records.of(given))
     parts = list(pieces(fetch, most))
     assert [len(part.records) for part in parts] == sizes
     assert [part.base for part in parts] == [10, *(part.end for part in parts[:-1])]
     assert parts[-1].end == 50
-    assert [record.offset for part in parts for record in part.records] == [r.offset for r in fetch.records]
-    assert all(part.base <= record.offset < part.end for part in parts for record in part.records)
-
-
-class _Record:
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
+    taken = [(part, part.records[index]) for part in parts for index in range(len(part.records))]
+    assert [record for _, record in taken] == given
+    assert all(part.base <= record.offset < part.end for part, record in taken)
 
 
 async def test_a_drain_that_is_fulfilled_here_asks_for_no_more_early_checkpoints(tmp_path: Path) -> None:
@@ -154,7 +152,7 @@ async def test_another_topic_of_the_same_name_ends_the_worker(tmp_path: Path, mo
         return LogBounds(0, 5_000, "another-topic-id")
 
     monkeypatch.setattr(worker_module, "log_bounds", bounds)
-    await world.worker.take(Fetch(*ORDERS, 1, 10, 10, [], out_of_range=True))
+    await world.worker.take(Fetch(*ORDERS, 1, 10, 10, Records(), out_of_range=True))
     code, reason = world.worker.background.ended.result()
     assert code == 3
     assert "recreated" in reason

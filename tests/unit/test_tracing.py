@@ -15,6 +15,7 @@ from stream_worker_world import KAFKA_TIME_MS, ORDERS, WorkerWorld, orders
 
 from batcher.outbox import OutboxRow
 from batcher.traces import SiteTraces
+from runtime.record_batches import Records
 from runtime.settings import TracesSettings
 from runtime.tracing import FLUSH_S, NO_SPAN, OFF, ExportingTracing, open_tracing, sampled_traceparent
 from schemas.records import Manifest
@@ -129,7 +130,7 @@ async def _batched(folder: Path, traced: Traced, *traceparents: str | None) -> l
     values = [*orders(len(traceparents)), *orders(1, start=99, at="2026-03-01T11:15:00Z")]
     contexts = [*traceparents, None]
     records = [record(index, *pair) for index, pair in enumerate(zip(values, contexts, strict=True))]
-    await world.worker.take(Fetch(*ORDERS, 1, 0, len(records), records))
+    await world.worker.take(Fetch(*ORDERS, 1, 0, len(records), Records.of(records)))
     await world.ticked()
     return world.ledger.entries[0].manifests
 
