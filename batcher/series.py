@@ -54,10 +54,13 @@ def _encoded(events: pa.Table, name: str) -> pa.DictionaryArray:
 
 
 def number(connection: Connection, told: Sequence[pa.Table]) -> list[Numbers]:
-    """The numbers of series, table by table as `tell_apart` gives them; one that is new gets the next of its kind."""
+    """The numbers of series, table by table as `tell_apart` gives them; one that is new gets the next of its kind.
+
+    No two tables are of the same site and source.
+    """
     everything = pa.concat_tables(told)
     numbers = _look_up(connection, everything)
-    parts = np.split(numbers, np.cumsum([len(series) for series in told])[:-1])
+    parts = np.split(numbers, np.cumsum([len(series) for series in told])[:-1])  # views
     strange = numbers == 0
     if strange.any():
         _number_strangers(connection, told, parts)

@@ -3,7 +3,7 @@
 aiokafka passes every record through a generator and an iterator of its own, though its parser yields whole batches. And
 an object per record, with a list for its headers, costs as much again later: the garbage collector looks through it, it
 is asked for each of its fields, and it is freed, when it has long left the CPU's caches. So records are taken apart as
-they are parsed, some hundred at a time, and their values and keys alone are kept.
+they are parsed, some hundred at a time, and few objects are kept: values, keys, and headers where there are any.
 
 See `source_record` for what happens where aiokafka is not as known here.
 """
@@ -25,6 +25,8 @@ Headers = Sequence[tuple[str, bytes]]
 _WORTH_IT = 8  # offsets of a batch from which on it is passed on as one
 _AT_ONCE = 512  # records that are taken apart together, while they are in the CPU's caches
 _LOG_APPEND_TIME = 1
+_NO_TIMESTAMP = -1  # Kafka's own sign for it; aiokafka has None for records of its oldest format
+_ASKED_OF_A_BATCH = ("base_offset", "next_offset", "is_control_batch", "timestamp_type", "max_timestamp")
 
 
 class Record(NamedTuple):
@@ -37,7 +39,7 @@ class Record(NamedTuple):
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Records:
     """Records of one partition in the order of their offsets; all fields have one element for each.
 
@@ -53,9 +55,9 @@ class Records:
     @classmethod
     def of(cls, records: Sequence[SourceRecord]) -> Self:
         """The same records, field by field."""
-        offsets, timestamps = ([getattr(record, name) for record in records] for name in ("offset", "timestamp"))
+        timestamps = [_NO_TIMESTAMP if record.timestamp is None else record.timestamp for record in records]
         return cls(
-            np.array(offsets, np.int64),
+            np.array([record.offset for record in records], np.int64),
             np.array(timestamps, np.int64),
             [record.key for record in records],
             [record.value for record in records],
@@ -91,7 +93,8 @@ def spare_batches(fetcher: Any) -> bool:
 
     Only for who takes all that has been fetched. Call it again at no cost.
     """
-    return put_inside(fetcher, _InBatches)
+    known = all(hasattr(DefaultRecordBatch, name) for name in _ASKED_OF_A_BATCH)
+    return put_inside(fetcher, _InBatches if known else Unwrapped)
 
 
 def joined(fetched: Iterable[Any]) -> Records:

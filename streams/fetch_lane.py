@@ -73,6 +73,7 @@ class FetchLane(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._lean = lean
         self._continues_from: dict[TopicPartition, int] = {}
+        self._resting: set[TopicPartition] = set()
         self._guard = Lock()  # `withhold` comes from another thread than fetches
         self._sequence = count(1)
         self._open = True
@@ -112,6 +113,14 @@ class FetchLane(driver.Consumer):
             for tp in tps:
                 self._continues_from.pop(TopicPartition(*tp), None)
 
+    def rest(self, tp: TP) -> None:
+        """Deliver no fetch of this partition for now: it has enough to do. It goes on from where it is."""
+        self._resting.add(TopicPartition(*tp))
+
+    def wake(self, tp: TP) -> None:
+        """The end of `rest`."""
+        self._resting.discard(TopicPartition(*tp))
+
     def close_lane(self) -> None:
         """Deliver nothing more: the worker is about to stop."""
         self._open = False
@@ -150,7 +159,8 @@ class FetchLane(driver.Consumer):
         assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
         if not self.flow_active or assignment is None:
             return []
-        wanted = {tp for tp in list(self._continues_from) if tp in assignment.tps}  # another thread may withhold some
+        continued = list(self._continues_from)  # another thread may withhold some
+        wanted = {tp for tp in continued if tp in assignment.tps and tp not in self._resting}
         if not wanted:
             await asyncio.sleep(IDLE_SLEEP_S)
             return []

@@ -6,7 +6,9 @@ the former owner. Until a partition is recovered the lane delivers nothing of it
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from aiokafka import TopicPartition
@@ -132,7 +134,7 @@ class StreamWorker:
             if fetch.out_of_range:
                 await self._skip_gap(owned)
             else:
-                await owned.take(fetch, self._turns.aside)
+                await owned.take(fetch, partial(self._aside, owned.tp))
         except LostRecords as lost:
             metrics.SEEK_BACKS.labels(owned.identity.source.value).inc()
             await self._lane_of().resume(owned.tp, lost.position)
@@ -144,6 +146,16 @@ class StreamWorker:
             await self._lose(owned, lost)
         except Refusal as refused:
             self.background.end(refused.exit_code, str(refused))
+
+    @asynccontextmanager
+    async def _aside(self, tp: TP) -> AsyncIterator[None]:
+        """A partition waits for its checkpoint: meanwhile others are taken, and no more of it is brought."""
+        self._lane_of().rest(tp)
+        try:
+            async with self._turns.aside(tp):
+                yield
+        finally:
+            self._lane_of().wake(tp)
 
     async def _skip_gap(self, owned: OwnedPartition) -> None:
         bounds = await log_bounds(self._bench, self._lane_of(), owned.tp)

@@ -52,10 +52,17 @@ class RecordedLane:
     """What the worker asks of the lane."""
 
     resumed: list[tuple[TP, int]] = field(default_factory=list)
+    resting: set[TP] = field(default_factory=set)
     closed: bool = False
     log_end: int = 0
 
     def withhold(self, *tps: TP) -> None: ...
+
+    def rest(self, tp: TP) -> None:
+        self.resting.add(tp)
+
+    def wake(self, tp: TP) -> None:
+        self.resting.discard(tp)
 
     def close_lane(self) -> None:
         self.closed = True

@@ -100,7 +100,10 @@ def eventually(claim: Callable[[], bool], within_s: float) -> bool:
 
 def is_gone(pid: int) -> bool:
     """Whether no process of that id lives; a zombie does not."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_data_survive_a_restart_and_a_kill(tmp_path: Path) -> None:

@@ -20,21 +20,24 @@ def test_each_partition_s_work_is_done_in_order_and_no_more_at_once_than_allowed
 ) -> None:
     """Whatever each takes, in pauses of the event loop, first aside and then at its place."""
     begun: list[tuple[int, int]] = []
-    under_way: set[tuple[int, int]] = set()
+    present: set[int] = set()  # partitions whose work has begun and not ended
+    under_way: set[tuple[int, int]] = set()  # work that has a place
     most = 0
 
     async def work(turns: Turns, partition: int, number: int, wait: int, pause: int) -> None:
         nonlocal most
+        assert partition not in present
+        present.add(partition)
         begun.append((partition, number))
-        async with turns.aside():
+        async with turns.aside(TP("t", partition)):
             for _ in range(wait):
                 await asyncio.sleep(0)
-        assert partition not in {other for other, _ in under_way}
         under_way.add((partition, number))
         most = max(most, len(under_way))
         for _ in range(pause):
             await asyncio.sleep(0)
         under_way.remove((partition, number))
+        present.remove(partition)
 
     async def caller(turns: Turns, partition: int) -> None:
         for number, (_, wait, pause) in enumerate(each for each in wanted if each[0] == partition):
@@ -48,6 +51,8 @@ def test_each_partition_s_work_is_done_in_order_and_no_more_at_once_than_allowed
             await asyncio.sleep(0)
         assert not background.failed
         assert not under_way
+        assert turns._places._value == at_once
+        assert not (turns._latest or turns._waiting or turns._aside)
 
     asyncio.run(all_of_it())
     assert len(begun) == len(wanted)
@@ -102,18 +107,28 @@ async def test_the_caller_goes_on_while_its_work_is_done(at_once: int) -> None:
 
 
 async def test_work_that_waits_aside_leaves_its_place_to_others() -> None:
-    """One place, and the first work waits for what the second one does."""
+    """One place, and the first work waits for what the last one does; what comes behind it has its turn afterwards."""
     turns = Turns(Background(), 1)
     other_done, done = asyncio.Event(), asyncio.Event()
+    order: list[str] = []
 
     async def waits() -> None:
-        async with turns.aside():
+        async with turns.aside(TP("t", 0)):
             await other_done.wait()
-        done.set()
+        order.append("first")
+
+    async def behind(name: str) -> None:
+        order.append(name)
+        done.set() if name == "third" else None
 
     async def other() -> None:
+        order.append("other")
         other_done.set()
 
     await turns.begin(TP("t", 0), waits)
-    await asyncio.wait_for(turns.begin(TP("t", 1), other), 5)
-    await asyncio.wait_for(done.wait(), 5)
+    async with asyncio.timeout(5):
+        await turns.begin(TP("t", 0), partial(behind, "second"))
+        await turns.begin(TP("t", 0), partial(behind, "third"))
+        await turns.begin(TP("t", 1), other)
+        await done.wait()
+    assert order == ["other", "first", "second", "third"]

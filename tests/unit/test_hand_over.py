@@ -26,20 +26,25 @@ async def test_fetches_of_two_partitions_are_taken_each_in_its_order(tmp_path: P
 
 @pytest.mark.parametrize("at_once", [1, 2])
 async def test_a_flood_in_one_partition_does_not_hold_up_another(tmp_path: Path, at_once: int) -> None:
-    """Its letters wait for a checkpoint that does not come; there are as many such partitions as places."""
+    """Its letters wait for a checkpoint that does not come; there are as many such partitions as places, and the same
+    caller brings everything: all that was fetched of them, and then one fetch of a quiet partition."""
     world = WorkerWorld(tmp_path, pending_bytes=20_000, concurrent_fetches=at_once)
-    flooded = [TP(ORDERS.topic, partition) for partition in range(at_once)]
-    for tp in flooded[1:]:
+    flooded = {TP(ORDERS.topic, partition) for partition in range(at_once)}
+    for tp in flooded - {ORDERS}:
         world.own(tp)
     quiet = world.own(TP(ORDERS.topic, 9))
-    for tp in flooded:
-        await world.worker.hand_over(fetch_of(tp, 0, [b"not json"] * 200))
-        await asyncio.wait_for(world.worker.hand_over(fetch_of(tp, 200, orders(1))), 5)
-    await asyncio.wait_for(world.worker.hand_over(fetch_of(quiet.tp, 0, orders(5))), 5)
+    async with asyncio.timeout(10):
+        for tp in flooded:
+            await world.worker.hand_over(fetch_of(tp, 0, [b"not json"] * 200))
+            for number in range(4):
+                await world.worker.hand_over(fetch_of(tp, 200 + number, orders(1, start=number)))
+        await world.worker.hand_over(fetch_of(quiet.tp, 0, orders(5)))
     await _until(lambda: quiet.state.position == 5)
     assert world.owned.state.position == 200
+    assert world.lane.resting == flooded, "no more of these is fetched"
     await world.ticked()
-    await _until(lambda: world.owned.state.position == 201)
+    await _until(lambda: world.owned.state.position == 204)
+    assert not world.lane.resting
 
 
 async def test_a_fetch_that_waits_through_a_rebalance_is_dropped(tmp_path: Path) -> None:
@@ -47,14 +52,15 @@ async def test_a_fetch_that_waits_through_a_rebalance_is_dropped(tmp_path: Path)
     world = WorkerWorld(tmp_path, pending_bytes=20_000)
     await world.worker.hand_over(fetch_of(ORDERS, 0, [b"not json"] * 200))
     await world.worker.hand_over(fetch_of(ORDERS, 200, orders(1)))
+    await _until(lambda: bool(world.lane.resting))
     before = world.owned
     await world.worker.revoked([ORDERS])
-    await _until(lambda: not world.worker._in_hand)
-    assert before.state.position == 200
     after = world.own(ORDERS)
+    await _until(lambda: not world.lane.resting)
     await world.worker.hand_over(fetch_of(ORDERS, 0, orders(3)))
     await _until(lambda: after.state.position == 3)
     assert before.state.position == 200
+    assert before.state.windows.buffered_rows == 0
 
 
 async def test_what_was_handed_over_is_in_the_last_checkpoint(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hand_made import batch, open_database, order
 
-from batcher import key_table
+from batcher import key_table, known_keys
 from batcher.database import Database
 from batcher.facts import InsertResult
 from batcher.key_table import KeyTable, TableFull
@@ -71,6 +71,7 @@ def test_without_room_for_all_every_id_is_found_just_the_same(monkeypatch: pytes
 def test_the_table_grows_with_the_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     """From sixteen slots on; what a transaction entered that was rolled back is no fact, and comes again."""
     monkeypatch.setattr(key_table, "_SMALLEST", 16)
+    monkeypatch.setattr(known_keys, "_LEAST", 1)
     with closing(open_database()) as database:
         for first in range(0, 200, 20):
             with pytest.raises(ZeroDivisionError), database.transaction():
