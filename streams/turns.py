@@ -6,7 +6,6 @@ other partitions, and nobody waits for its own partition's turn until it is back
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,13 +18,13 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Turns:
-    """Begins work in the background, at most `at_once` at a time; that of each partition in the order it is brought."""
+    """Begins work in the background, at most `at_once` at a time; that of each partition in order, by one caller."""
 
     def __init__(self, background: Background, at_once: int) -> None:
         self._background = background
         self._places = asyncio.Semaphore(at_once)
         self._latest: dict[TP, asyncio.Task[None]] = {}
-        self._waiting: defaultdict[TP, set[asyncio.Event]] = defaultdict(set)  # for their work to begin
+        self._waiting: dict[TP, asyncio.Event] = {}  # callers, for their work to begin
         self._aside: set[TP] = set()
 
     async def begin(self, tp: TP, work: Work) -> None:
@@ -34,26 +33,27 @@ class Turns:
         Nor for its beginning, while the work before it is aside: whoever brings work should bring no more of that then.
         """
         begun = asyncio.Event()
-        task = self._background.start(self._in_turn(tp, self._latest.get(tp), work, begun))
+        task = self._background.start(self._in_turn(self._latest.get(tp), work, begun))
         self._latest[tp] = task
         task.add_done_callback(lambda done: self._ended(tp, done, begun))
         if tp not in self._aside:
-            self._waiting[tp].add(begun)
+            self._waiting[tp] = begun
             await begun.wait()
+            del self._waiting[tp]
 
-    async def _in_turn(self, tp: TP, former: asyncio.Task[None] | None, work: Work, begun: asyncio.Event) -> None:
+    async def _in_turn(self, former: asyncio.Task[None] | None, work: Work, begun: asyncio.Event) -> None:
         if former is not None:
             await asyncio.wait([former])
         async with self._places:
-            self._let_go(tp, begun)
+            begun.set()
             await work()
 
     @asynccontextmanager
     async def aside(self, tp: TP) -> AsyncIterator[None]:
         """The partition's work gives up its place within, and goes on once there is one again."""
         self._aside.add(tp)
-        for begun in tuple(self._waiting[tp]):
-            self._let_go(tp, begun)
+        if waiting := self._waiting.get(tp):
+            waiting.set()
         self._places.release()
         try:
             yield
@@ -61,12 +61,7 @@ class Turns:
             self._aside.discard(tp)
             await self._places.acquire()
 
-    def _let_go(self, tp: TP, begun: asyncio.Event) -> None:
-        begun.set()
-        self._waiting[tp].discard(begun)
-
     def _ended(self, tp: TP, task: asyncio.Task[None], begun: asyncio.Event) -> None:
-        self._let_go(tp, begun)  # where it was cancelled before it began
+        begun.set()  # where it was cancelled before it began
         if self._latest.get(tp) is task:
             del self._latest[tp]
-            self._waiting.pop(tp, None)
