@@ -61,6 +61,10 @@ class DataDir:
         """Whether the process is alive and was started as the broker of this directory."""
         return f" {self.process_marker} -cp " in _command_line(pid)
 
+    def has_ended(self, pid: int) -> bool:
+        """Whether the process that was the broker of this directory has given up everything, its files too."""
+        return not self.is_broker(pid) and not _is_ending(pid)
+
     def record(self, broker: RunningBroker) -> None:
         """Writes `broker.json`, atomically."""
         temporary = self._state_file.with_suffix(".tmp")
@@ -85,3 +89,12 @@ def _command_line(pid: int) -> str:
             return ""
     listing = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
     return subprocess.run(listing, capture_output=True, text=True, check=False).stdout
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether a process has given up its memory, with its command line in it, but has files yet: some milliseconds."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "surrogateescape").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX" and not _command_line(pid)

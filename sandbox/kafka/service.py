@@ -87,7 +87,7 @@ def _directory(data_dir: Path | None) -> DataDir:
 
 def _is_gone(directory: DataDir, broker: RunningBroker, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while directory.is_broker(broker.pid):
+    while not directory.has_ended(broker.pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

@@ -148,9 +148,12 @@ async def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
     async with DeliveryWorld(tmp_path, sink) as world:
         publish(world.database, "r1", skus(10))
         visiting = asyncio.create_task(world.visit())
+        async with asyncio.timeout(20):
+            while (await world.overview()).standings[TARGET].chunks != {"sending": 1}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
-        assert not visiting.done()
         assert (await world.overview()).standings[TARGET].chunks == {"sending": 1}
+        assert not visiting.done()
         assert world.records() == []
         visiting.cancel()
         await asyncio.gather(visiting, return_exceptions=True)
