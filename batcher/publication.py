@@ -49,6 +49,8 @@ class Publication:
                 async with asyncio.timeout(POLL_S):
                     await self._results.wait()
             self._results.clear()
+            for number in self._rates.keys() - self._ownership.partitions.keys():
+                self._rates.pop(number).forget()
             for owned in list(self._ownership.partitions.values()):
                 if owned.ready and await self._goes_by_the_topic(owned):
                     await self._publish(owned)
@@ -116,6 +118,7 @@ class ChunkRates:
 
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}  # site → attempts, successes
+        self._shown: set[str] = set()
 
     def attempted(self, rows: list[OutboxRow], *, succeeded: bool) -> None:
         """A chunk with these rows was attempted."""
@@ -124,7 +127,13 @@ class ChunkRates:
             counts[0] += 1
             counts[1] += succeeded
             metrics.CHUNK_SUCCESS.labels(site_id, TOPIC).set(counts[1] / counts[0])
+            self._shown.add(site_id)
 
     def through(self) -> None:
         """Nothing is left: what comes next is another publication."""
         self._counts.clear()
+
+    def forget(self) -> None:
+        """The partition is another worker's, which shows its rates now."""
+        for site_id in self._shown:
+            metrics.CHUNK_SUCCESS.remove(site_id, TOPIC)

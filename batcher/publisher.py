@@ -6,6 +6,7 @@ The worker that took over a partition last has fenced all others, so a stale own
 import asyncio
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
@@ -38,20 +39,20 @@ class Publisher:
     """The transactional producer of one partition of the batches topic. `open` fences every earlier one.
 
     After a `PublicationRefused` its sequence numbers are out of step with the broker's, which would refuse whatever it
-    sends from then on: it is lost.
+    sends from then on: another one takes its place.
     """
 
     def __init__(self, settings: Settings, partition: int) -> None:
         self._topic = settings.topics.name(TopicRole.COEFFICIENTS)
         self._why_lost = ""
+        self._out_of_step = False
         self._publishing: asyncio.Task[None] | None = None
         self._timeout_s = settings.kafka.transaction_timeout.total_seconds()
-        self._producer: AIOKafkaProducer = transactional_producer(
-            settings.kafka,
-            f"velocity-batch/{settings.kafka.batch_group}/{partition}",
-            compression_type="lz4",
-            linger_ms=5,
-        )
+        self._settings, self._id = settings, f"velocity-batch/{settings.kafka.batch_group}/{partition}"
+        self._producer = self._new_producer()
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return transactional_producer(self._settings.kafka, self._id, compression_type="lz4", linger_ms=5)
 
     async def open(self) -> None:
         """Fence the former owner and settle its transaction."""
@@ -73,7 +74,7 @@ class Publisher:
 
         Raises:
             PublicationRefused: aborted; nothing was published.
-            PublisherLost: fenced, or closed, or the outcome is unknown, or the last publication was refused.
+            PublisherLost: fenced, or closed, or the outcome is unknown.
         """
         if self._why_lost:
             raise PublisherLost(self._why_lost, fenced=False)
@@ -87,6 +88,8 @@ class Publisher:
         self._publishing.result()
 
     async def _publish(self, rows: Sequence[OutboxRow], traceparents: Mapping[str, str]) -> None:
+        if self._out_of_step:
+            await self._open_again()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._producer.begin_transaction()
@@ -94,7 +97,7 @@ class Publisher:
                 await asyncio.gather(*sent)
         except Exception as error:
             await self._abort(error)
-            self._why_lost = "its last publication was refused"
+            self._out_of_step = True
             raise PublicationRefused(repr(error)) from error
         crash_point("batch.before_publish")
         try:
@@ -103,6 +106,22 @@ class Publisher:
         except Exception as error:
             raise PublisherLost(f"the outcome is unknown: {error!r}", fenced=_is_fence(error)) from error
         crash_point("batch.after_publish")
+
+    async def _open_again(self) -> None:
+        """Take a new producer of the same id, unless another worker has had one of it in between.
+
+        Each that opens gets the epoch after that of the one before: so the broker tells whether anybody was there.
+        """
+        pid, epoch = _granted(self._producer)
+        await close_producer(self._producer, STOP_S)
+        self._producer = self._new_producer()
+        try:
+            await self._producer.start()
+        except Exception as error:
+            raise PublisherLost(f"no new producer: {error!r}", fenced=False) from error
+        if _granted(self._producer) != (pid, epoch + 1):
+            raise PublisherLost("another worker may have published in between", fenced=True)
+        self._out_of_step = False
 
     async def _send(self, row: OutboxRow, traceparents: Mapping[str, str]) -> "asyncio.Future[RecordMetadata]":
         value = None if row.value is None else row.value.encode()
@@ -118,6 +137,12 @@ class Publisher:
                 await self._producer.abort_transaction()
         except Exception as error:  # of the producer's state, too, where its own task has ended
             raise PublisherLost(f"{cause!r}, and the abort failed: {error!r}", fenced=_is_fence(error)) from error
+
+
+def _granted(producer: AIOKafkaProducer) -> tuple[int, int]:
+    """The producer id and epoch that the broker has given it."""
+    transactions: Any = producer._txn_manager
+    return transactions.producer_id, transactions.producer_epoch
 
 
 def _is_fence(error: BaseException) -> bool:

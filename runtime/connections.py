@@ -65,6 +65,17 @@ def topic_id(kafka: KafkaSettings, topic: str) -> str:
     return str(futures[topic].result().topic_id)
 
 
+def group_members(kafka: KafkaSettings, group: str) -> set[str]:
+    """The instance ids of a consumer group's members, for ours those of the workers. Blocks.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    admin = admin_client(kafka)  # must outlive its futures
+    described = admin.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_S)[group].result()
+    return {member.group_instance_id for member in described.members if member.group_instance_id}
+
+
 def probe(kafka: KafkaSettings) -> None:
     """Ask the brokers for anything. Blocks.
 

@@ -4,6 +4,7 @@ A worker is *alive* while its loop turns and nothing has failed for good; it is 
 Parts of a worker raise and clear named reasons; the answer lists them.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Health:
 
     def raise_reason(self, key: str, reason: str) -> None:
         """The worker cannot make progress because of this, until `clear`."""
-        if self.not_ready.get(key) != reason:
+        if _without_numbers(self.not_ready.get(key, "")) != _without_numbers(reason):
             log.warning("not ready", key=key, reason=reason)
         self.not_ready[key] = reason
 
@@ -61,6 +62,11 @@ class Health:
         """Whether the worker makes progress, and why not."""
         alive, problems = self.live()
         return alive and not self.not_ready, {**problems, **self.not_ready}
+
+
+def _without_numbers(reason: str) -> str:
+    """What is worth a line of the log once: a reason stays one while bytes and backlogs in it change."""
+    return re.sub(r"\d[\d.,]*", "#", reason)
 
 
 def add_health_routes(app: web.Application, health: Health, registry: CollectorRegistry = REGISTRY) -> None:

@@ -107,6 +107,16 @@ class StoredFile:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class TemporaryFolder:
+    """What is in the temporary folder of a worker; `written_at` is of the last of it, in seconds since the epoch."""
+
+    worker: str
+    files: int
+    bytes: int
+    written_at: float
+
+
 class BatchStore(ABC):
     """What every batch store does. Each method may raise `StoreUnavailable`; only others are named."""
 
@@ -123,6 +133,10 @@ class BatchStore(ABC):
 
         Call it before the first `spool`: it also removes temporary files that are still being written.
         """
+
+    def temporary_folders(self) -> "list[TemporaryFolder]":
+        """Those that have files, as far as they are in the store; with others, each worker has its own on its disk."""
+        return []
 
     @abstractmethod
     def check(self) -> None:

@@ -22,6 +22,7 @@ from runtime.store import (
     SpoolLost,
     StoredFile,
     StoreUnavailable,
+    TemporaryFolder,
     checked_name,
     checked_path,
     store_errors,
@@ -36,6 +37,7 @@ class LocalStore(BatchStore):
     def __init__(self, root: Path, min_free_bytes: int = 0) -> None:
         self.root = root.expanduser().absolute()
         self._min_free_bytes = min_free_bytes
+        self._claimed = False
         self._durable: set[Path] = set()  # directories whose entry in their parent this process has made durable
 
     def spool(self, worker: str, name: str) -> Spool:
@@ -44,7 +46,14 @@ class LocalStore(BatchStore):
     def sweep(self, worker: str) -> int:
         return sweep_folder(self._folder_of(worker))
 
+    def temporary_folders(self) -> list[TemporaryFolder]:
+        with store_errors(f"list {TEMPORARY}"):
+            folders = [folder for folder in (self.root / TEMPORARY).glob("*") if folder.is_dir()]
+            return [found for folder in folders if (found := _temporary(folder)) is not None]
+
     def check(self) -> None:
+        if self._claimed and self.claimed_by() is None:
+            raise StoreUnavailable(f"{CLAIM} is gone from the batch store {self.root}: is its volume mounted?")
         check_folder(self.root / TEMPORARY, self._min_free_bytes)
 
     def read(self, path: str) -> bytes:
@@ -82,6 +91,7 @@ class LocalStore(BatchStore):
                 with suppress(FileExistsError):
                     os.link(file.name, claim)
             fsync_directory(folder)
+        self._claimed = True
         return self.claimed_by() or owner
 
     def claimed_by(self) -> str | None:
@@ -127,6 +137,18 @@ class LocalStore(BatchStore):
             else:
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     yield prefix + name, entry.stat().st_size
+
+
+def _temporary(folder: Path) -> TemporaryFolder | None:
+    found: list[os.stat_result] = []
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):  # finished meanwhile
+            found.append(file.stat())
+    if not found:
+        return None
+    return TemporaryFolder(
+        folder.name, len(found), sum(one.st_size for one in found), max(one.st_mtime for one in found)
+    )
 
 
 class _LocalSpool(Spool):

@@ -19,7 +19,9 @@ from schemas.sources import Source
 from streams.fetch_lane import FetchLane, RawFetches
 from streams.worker import StreamWorker
 
-MAX_BLOCKED_S = 86_400.0  # an agent under backpressure may hold a fetch this long; beyond it aiokafka leaves the group
+#: So long a worker may fetch nothing, under backpressure or because no partition is left for it. Then aiokafka takes it
+#: out of the group, and back only with its next fetch, which would never come.
+MAX_BLOCKED_S = 10 * 365 * 86_400.0
 
 
 class NoTables(TableManager):
@@ -54,6 +56,7 @@ def build_app(settings: Settings) -> faust.App:
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         TableManager=NoTables,
+        table_standby_replicas=0,  # else Faust assigns partition n of all topics together: few workers would find work
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,

@@ -60,7 +60,8 @@ class OwnedPartition:
         self.name = partition_key(*self.tp)
         self.dropped = False
         self.lost: Exception | None = None  # why what is in memory is not whole, so that nothing may be committed
-        self.last_checkpoint = 0.0  # monotonic seconds
+        self.last_checkpoint = 0.0  # monotonic seconds; whether it could be committed or not
+        self.committed_at = time.monotonic()
         self._bench, self._ledger, self._read_commit = bench, ledger, read_commit
         self._announced, self._commit_made = dict(found.announced), found.commit
         self._out_of_step = False
@@ -85,7 +86,7 @@ class OwnedPartition:
         for piece in pieces(fetch):
             await self._room(aside)
             began_ns = time.time_ns()
-            arrivals = await asyncio.to_thread(self._decoder.decode, piece, counted=not self.state.replaying)
+            arrivals = await asyncio.to_thread(self._decoder.decode, piece, counted=self._is_new(piece))
             if self.dropped:
                 return
             self._admit(arrivals)
@@ -93,6 +94,10 @@ class OwnedPartition:
                 self._traces.fetched(piece, arrivals, began_ns)
             if self.state.windows.to_spill(self._bench.settings.stream.chunk_records):
                 self._spilling = asyncio.create_task(self.spill())
+
+    def _is_new(self, piece: Fetch) -> bool:
+        """Whether its records are read for the first time: neither again after a recovery, nor after a seek back."""
+        return not self.state.replaying and piece.base == self.state.position
 
     def _admit(self, arrivals: Arrivals) -> None:
         try:
@@ -184,6 +189,10 @@ class OwnedPartition:
             return False
         return self.state.due(self._bench.windows.floors)
 
+    def uncommitted_since(self, now: float) -> float:
+        """Monotonic time of the last commit, or of the recovery; `now` if there is nothing to commit."""
+        return now if self.says_nothing else self.committed_at
+
     @property
     def says_nothing(self) -> bool:
         """Whether all that there is to say has been committed."""
@@ -235,6 +244,7 @@ class OwnedPartition:
         self._announced, self._commit_made = dict(announced.frontier.manifests), announced.commit
         self._checkpoint = None
         self.state.settle()
+        self.committed_at = time.monotonic()
         self._count(checkpoint)
         if self._traces.on:
             self._traces.committed(checkpoint.manifests)

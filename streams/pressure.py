@@ -37,6 +37,11 @@ class Pressure:
         for kind in metrics.PRESSURE_KINDS:
             metrics.PRESSURES.labels(kind).set(sum(key.split()[0] == kind for key in self._reasons))
 
+    @property
+    def active(self) -> bool:
+        """Whether there is a reason."""
+        return bool(self._reasons)
+
     async def relieved(self) -> None:
         """Wait until there is no reason."""
         await self._free.wait()

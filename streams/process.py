@@ -14,17 +14,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
-from runtime.backlog import batch_backlog
 from runtime.connections import probe, until_connected
 from runtime.consumers import reading
 from runtime.health import Health, add_health_routes, serve_http
 from runtime.memory import frugal_memory
-from runtime.refusals import SettingsRefused
 from runtime.settings import Settings, milliseconds
 from runtime.sites import site_windows
 from runtime.stopping import stop_on_signals
-from runtime.store import StoreError, StoreUnsuitable, open_store
-from runtime.store_claim import claim_store
+from runtime.store import StoreError, open_store
 from runtime.topic_reader import end_offsets
 from runtime.topics import check_topics
 from runtime.tracing import open_tracing
@@ -40,12 +37,13 @@ from streams.intake import Intake, IntakeRules
 from streams.pressure import Pressure
 from streams.recovery import check_settings_of_all
 from streams.settings_hash import settings_hash
+from streams.surroundings import until_store_is_ours, watch_surroundings
 from streams.workbench import Workbench
 from streams.worker import TICK_S, StreamWorker
 
 log = structlog.get_logger(__name__)
 
-WATCH_S = 2.0
+CONTROL_RETRY_S = 2.0
 FAUST_STOP_S = 2.0
 STOP_WITHIN_S = 9.0
 #: A fetch makes tens of thousands of objects that die with it. At Python's defaults the cyclic collector looks through
@@ -121,16 +119,10 @@ async def _prepared(bench: Workbench, stop: asyncio.Event) -> bool:
 
 
 async def _prepare(bench: Workbench) -> None:
-    """Wait for Kafka, check the topics, and remove what an earlier life left in the temporary folder."""
+    """Wait for Kafka and the store, check the topics, and remove what an earlier life left in the temporary folder."""
     await until_connected("start", lambda: asyncio.to_thread(probe, bench.settings.kafka))
     await asyncio.to_thread(check_topics, bench.settings)
-    try:
-        await asyncio.to_thread(bench.store.check)
-        await until_connected("start", lambda: asyncio.to_thread(claim_store, bench.store, bench.settings))
-    except StoreUnsuitable as error:
-        raise SettingsRefused(str(error)) from error
-    except StoreError as error:  # backpressure will say so, too
-        log.warning("the batch store cannot be used yet", why=str(error))
+    await until_store_is_ours(bench)
     with suppress(StoreError):
         swept = await asyncio.to_thread(bench.store.sweep, bench.settings.worker_id)
         log.debug("temporary files swept", files=swept)
@@ -143,10 +135,8 @@ async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
     worker = StreamWorker(bench, health, lambda: cast(FetchLane, app.consumer))
     add_agents(app, worker, bench.settings)
     app.finalize()
-    helpers = [
-        asyncio.create_task(work)
-        for work in (_follow_app(app), _tick(worker), _follow_control(bench.settings, worker), _watch(bench, health))
-    ]
+    works = _follow_app(app), _tick(worker), _follow_control(bench.settings, worker), watch_surroundings(bench, health)
+    helpers = [asyncio.create_task(work) for work in works]
     try:
         return await _until_end(worker, stop, helpers)
     except Exception as error:
@@ -204,7 +194,7 @@ async def _follow_control(settings: Settings, worker: StreamWorker) -> None:
             await _apply_control(settings, topic, worker, live_from)
         except (KafkaError, KafkaException) as error:
             log.warning("control topic cannot be read; trying again", error=repr(error))
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(CONTROL_RETRY_S)
 
 
 async def _apply_control(settings: Settings, topic: str, worker: StreamWorker, live_from: int) -> None:
@@ -216,28 +206,3 @@ async def _apply_control(settings: Settings, topic: str, worker: StreamWorker, l
                 worker.drains.apply(decode(record.value or b"", ControlRecord), live=record.offset >= live_from)
             except msgspec.DecodeError as error:
                 log.error("not a control record; it is passed over", topic=topic, offset=record.offset, why=str(error))
-
-
-async def _watch(bench: Workbench, health: Health) -> None:
-    """Watch what fetching must wait for: the store, the brokers, and the batch workers' backlog."""
-    pressure = bench.pressure
-    while True:
-        try:
-            await asyncio.to_thread(bench.store.check)
-            pressure.lift("store check")
-        except StoreError as error:
-            pressure.press("store check", str(error))
-        _judge_backlog(await batch_backlog(bench.settings), bench, health)
-        await asyncio.sleep(WATCH_S)
-
-
-def _judge_backlog(backlog: int | None, bench: Workbench, health: Health) -> None:
-    limit = bench.settings.stream.max_batch_backlog
-    if backlog is None:
-        health.raise_reason("kafka", "the brokers do not answer; fetching goes on by itself once they do")
-        return
-    health.clear("kafka")
-    if backlog > limit:
-        bench.pressure.press("backlog", f"{backlog} manifests wait for the batch workers; max_batch_backlog is {limit}")
-    else:
-        bench.pressure.lift("backlog")

@@ -58,6 +58,7 @@ class StreamWorker:
     async def revoked(self, _: Iterable[TP]) -> None:
         """A rebalance begins: nothing is delivered any more, and every partition is dropped."""
         self._epoch += 1
+        self._health.raise_reason("group", "the group is assigning partitions")
         dropped, self._owned = list(self._owned.values()), {}
         for key in [key for key in self._health.not_ready if key.startswith("partition ")]:
             self._health.clear(key)  # whoever has it next will say so if need be
@@ -99,7 +100,7 @@ class StreamWorker:
         if epoch != self._epoch:
             await owned.drop()
             return
-        owned.last_checkpoint = time.monotonic() if owned.state.last else 0.0  # a new partition says so at once
+        owned.last_checkpoint = owned.committed_at if owned.state.last else 0.0  # a new partition says so at once
         self._owned[tp] = owned
         await lane.resume(tp, owned.state.position)
         metrics.RECOVERIES.labels(owned.identity.source.value).inc()
@@ -187,7 +188,7 @@ class StreamWorker:
                 self._start_checkpoint(tp, owned)
             elif owned.says_nothing:
                 self._health.clear(f"partition {owned.name}")  # of a checkpoint that failed before it was recovered
-        measure(list(self._owned.values()), self._bench.windows, now, self._bench.wall_ms())
+        measure(list(self._owned.values()), now, self._bench.wall_ms())
         if self._lag.due(now):
             self.background.start(self._lag.measure(self._lane_of(), list(self._owned.values())))
 
@@ -223,7 +224,8 @@ class StreamWorker:
 
     def _watch_for_stall(self, owned: OwnedPartition, now: float) -> None:
         reached, position = self._lane_of().reaches(owned.tp), owned.state.position
-        if self._stalls.stalled(owned.tp, reached, position, now, busy=bool(self._in_hand)):
+        busy = bool(self._in_hand) or self._bench.pressure.active
+        if self._stalls.stalled(owned.tp, reached, position, now, busy=busy):
             metrics.SEEK_BACKS.labels(owned.identity.source.value).inc()
             self.background.start(self._lane_of().resume(owned.tp, position))
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Producer
 from pipeline_world import PipelineWorld, WorkerProcess, until
+from prometheus_client.parser import text_string_to_metric_families
 
 from console.tokens import create
 from runtime.access import Role
@@ -266,6 +267,12 @@ class BatchWorker:
     def until_ready(self, within_s: float = 30.0) -> None:
         """Wait until it is ready; fails with its log."""
         assert until(lambda: self.ask("/readyz")[0] == 200, within_s), self.worker.text
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        text = self.ask("/metrics")[1].decode()
+        families = text_string_to_metric_families(text)
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
     def compute(self, *skus: str, **more: Any) -> tuple[int, Any]:
         """Ask for coefficients."""

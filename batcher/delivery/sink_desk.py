@@ -55,6 +55,7 @@ class SinkDesk:
         self.name, self.sink = name, sink
         self.requests: dict[Target, Request] = {}
         self.in_hand: Target | None = None
+        self._shown: set[str] = set()  # sites that gauges speak of
         self._bench, self._owns, self._open_until = bench, owns, open_until
         self._book = LedgerBook(bench.database, bench.wall_ms)
         self.lines = open_lines(name, sink)
@@ -144,7 +145,9 @@ class SinkDesk:
         metrics.SINK_STOPPED.labels(self.name).set(reason is not None)
         metrics.FAILED_CHUNKS.labels(self.name).set(failed)
         backlog, now_ms = 0, self._bench.wall_ms()
-        for target, published in self.targets(overview).items():
+        targets = self.targets(overview)
+        self._show_only({target.site_id for target in targets})
+        for target, published in targets.items():
             standing = overview.standings.get(target, Standing())
             backlog += standing.backlog_skus
             has_it = standing.acknowledged and standing.acknowledged.run_id == published.run_id
@@ -154,6 +157,13 @@ class SinkDesk:
                 share = standing.chunks.get("acknowledged", 0) / max(1, chunks - standing.chunks.get("pending", 0))
                 metrics.CHUNK_SUCCESS.labels(target.site_id, self.name).set(share)
         metrics.DELIVERY_BACKLOG.labels(self.name).set(backlog)
+
+    def _show_only(self, sites: set[str]) -> None:
+        """Say nothing more of sites that another worker speaks of now."""
+        for site_id in self._shown - sites:
+            metrics.DELIVERY_AGE.remove(self.name, site_id)
+            metrics.CHUNK_SUCCESS.remove(site_id, self.name)
+        self._shown = sites
 
     def _say(self, what: str, reason: str | None) -> None:
         key = f"sink {self.name}: {what}"

@@ -91,7 +91,8 @@ def gc(
 ) -> None:
     """Remove batch files that no manifest names and never will: leftovers of checkpoints that were not committed.
 
-    A file stays while its checkpoint may still be committed. Workers may go on running meanwhile.
+    A file stays while its checkpoint may still be committed. Workers may go on running meanwhile. Temporary files go,
+    too, of workers that left the group more than a day ago: one that does not come back cannot remove them itself.
 
     \b
     Example:
@@ -106,6 +107,10 @@ def gc(
     for path in swept.removed:
         screen.say(path)
     screen.say(f"{len(swept.removed):,} files {'would be ' * dry_run}removed, {swept.bytes:,} bytes")
+    for worker in swept.workers:
+        screen.say(f"temporary files of {worker}, which is gone")
+    if swept.workers:
+        screen.say(f"{swept.temporary_bytes:,} bytes of temporary files {'would be ' * dry_run}removed")
     if swept.kept:
         screen.remark(f"{len(swept.kept):,} files are kept: their checkpoints are not committed yet")
     if swept.foreign:

@@ -670,3 +670,18 @@ def test_a_store_is_claimed_once(place: Place, store: BatchStore) -> None:
     assert store.claim("b topic id-2") == "a topic id-1"
     assert place.open().claimed_by() == "a topic id-1"
     assert list(store.list()) == []
+
+
+def test_a_volume_that_is_gone_is_noticed(directory: Place, tmp_path: Path) -> None:
+    """What lies beneath its mount point has no claim: nothing is made there, and nothing may be written."""
+    store, root = directory.open(), tmp_path / "store"
+    store.claim("a topic id-1")
+    store.check()
+    root.rename(tmp_path / "volume")
+    root.mkdir()
+    with pytest.raises(StoreUnavailable, match="is its volume mounted"):
+        store.check()
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    (tmp_path / "volume").rename(root)
+    store.check()

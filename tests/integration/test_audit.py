@@ -11,7 +11,9 @@ Offsets 5 and 40 are dead letters, 50 is late and becomes a correction.
 
 import asyncio
 import json
+import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +22,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from aiokafka import AIOKafkaProducer
-from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from msgspec import structs
+from pipeline_world import until
 from typer.testing import CliRunner, Result
 
 from console.audit_log import AuditLog
@@ -74,7 +77,6 @@ class Stage:
         self.manifests: list[Manifest] = []
         self.announced: dict[int, int] = {}
         self.writers = WriterPool(lambda site: BatchWriter(self.form, self.store, "w", Source.ORDERS, 0, site, 10_000))
-        claim_store(self.store, settings)
         topic_id = broker_topic_id(settings.kafka, self.topic)
         self.identity = Identity(Source.ORDERS, self.topic, 0, topic_id, "w", "hash")
 
@@ -174,6 +176,7 @@ async def staged(broker: EmbeddedKafka, prefix: str, folder: Path) -> Stage:
     )
     apply(settings, plan_topics(settings).differences)
     stage = Stage(settings)
+    await claim_store(stage.store, settings)
     await stage.fill_source()
     stage.take(0, range(25), 25)
     await stage.checkpoint()
@@ -387,6 +390,24 @@ def test_gc_removes_what_no_manifest_will_ever_name(stage: Stage) -> None:
     left = {str(path.relative_to(stage.root)) for path in stage.root.rglob("*.*") if path.is_file()}
     assert left == named | {new, "README.txt"}
     assert audit(stage.settings, deep=True).complete
+
+
+def test_gc_removes_temporary_files_of_workers_that_are_gone(stage: Stage) -> None:
+    """Those of a worker that is in the group stay however old they are, and so do new ones."""
+    members = {"group.id": stage.settings.kafka.stream_group, "group.instance.id": "quiet"}
+    consumer = Consumer({"bootstrap.servers": stage.settings.kafka.bootstrap_servers, **members})
+    consumer.subscribe([stage.topic])
+    assert until(lambda: consumer.poll(0.1) is not None or bool(consumer.assignment()), 30)
+    for worker, age_s in (("gone", 100_000), ("quiet", 100_000), ("late", 60)):
+        file = stage.root / ".tmp" / worker / "orders-0.1"
+        file.parent.mkdir()
+        file.write_bytes(bytes(1000))
+        os.utime(file, (time.time() - age_s,) * 2)
+    dry = json.loads(command(stage, "gc", "--dry-run", "--json").stdout)
+    assert (dry["workers"], dry["temporary_bytes"]) == (["gone"], 1000)
+    assert "temporary files of gone" in command(stage, "gc").stdout
+    assert sorted(file.parent.name for file in (stage.root / ".tmp").glob("*/*")) == ["late", "quiet"]
+    consumer.close()
 
 
 def test_gc_leaves_the_batches_of_another_pipeline_alone(stage: Stage) -> None:

@@ -298,13 +298,17 @@ def test_a_topic_that_refused_coefficients_gets_them_once_it_takes_them(
     world: BatchWorld, port: Callable[[], int]
 ) -> None:
     """A refused producer is of no use any more: the broker would refuse all that it sends after that. Another one does
-    it, without a restart."""
+    it, without a restart. Meanwhile the worker keeps its partition, and answers."""
     worker = world.start("b1", port())
     facts = orders(60, LEFT)
     limit(world, "100")
     world.checkpoint(Source.ORDERS, NOON + HOUR, facts)
     world.pass_all(NOON + HOUR)
     assert until(lambda: "cannot be published" in str(worker.ask("/readyz")[1])), worker.worker.text
+    assert until(lambda: worker.metric("velocity_publication_failures_total") >= 3), worker.worker.text
+    assert "cannot be published" in str(worker.ask("/readyz")[1])
+    assert worker.compute("SKU-1", site_id=LEFT)[0] == 200
+    assert "partition lost" not in worker.worker.text
     limit(world, "1048588")
     assert until(lambda: published_lines(world, LEFT) == lines(facts, LEFT, NOON + HOUR)), worker.worker.text
     worker.until_ready()

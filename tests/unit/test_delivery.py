@@ -16,6 +16,7 @@ import pytest
 from delivery_world import AS_OF_MS, SITE, TARGET, DeliveryWorld, publish, scaled_clock
 from hand_made import batch, order
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import REGISTRY
 
 from batcher.database import Database
 from batcher.delivery import failed_records, ledger
@@ -348,6 +349,24 @@ async def test_sites_that_others_had_are_delivered_anew(tmp_path: Path) -> None:
         publish(world.database, "r2", skus(25, lines=2))
         await world.visit()
         assert list(wms.applied.values())[-1].chunk.covers == [], "what is known needs no ranges"
+
+
+async def test_gauges_speak_of_no_site_that_another_worker_has(tmp_path: Path) -> None:
+    """That one shows it now: what stood here when the site left would never change again."""
+    async with FakeWms() as wms, DeliveryWorld(tmp_path, to(wms)) as world:
+        publish(world.database, "r1", skus(25))
+        await world.visit()
+        await world.visit()
+        gauges = {"velocity_delivery_age_seconds": ("wms", SITE), "chunk_success_rate": (SITE, "wms")}
+        shown = {name: {tuple(sample) for sample in samples(name)} for name in gauges}
+        assert all(tuple(sorted(labels)) in shown[name] for name, labels in gauges.items()), shown
+        world.desk._show(await world.overview("OTHER"))
+        assert [samples(name) for name in gauges] == [[], []]
+
+
+def samples(name: str) -> list[list[str]]:
+    """The values of labels under which a gauge is shown."""
+    return [sorted(one.labels.values()) for family in REGISTRY.collect() for one in family.samples if one.name == name]
 
 
 async def test_what_was_never_sent_still_bounds_what_is_covered(tmp_path: Path) -> None:

@@ -399,18 +399,44 @@ async def test_the_first_reading_says_how_far_it_is(monkeypatch: pytest.MonkeyPa
         await goes_on.wait()
 
     monkeypatch.setattr("console.web.letters.follower.follow", follow)
-    monkeypatch.setattr("console.web.letters.follower.FIRST_S", 0.05)
+    monkeypatch.setattr("console.web.letters.follower.FRESH_S", 0.05)
     follower = IndexFollower(Settings(), Health())
     assert follower.filling == "New letters are being read; the index does not have them yet."
     task = asyncio.create_task(follower.run())
     await asyncio.sleep(0)
-    await follower.first_reading()
+    await follower.fresh()
     assert follower.filling is not None
     assert "12,000 of 30,000 are in the index so far" in follower.filling
     goes_on.set()
-    monkeypatch.setattr("console.web.letters.follower.FIRST_S", 60.0)
-    await follower.first_reading()
+    monkeypatch.setattr("console.web.letters.follower.FRESH_S", 60.0)
+    await follower.fresh()
     assert follower.filling is None
+    task.cancel()
+
+
+async def test_a_page_that_follows_an_act_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a reading that began after the act: one that is under way may have passed it already."""
+    begun, goes_on = asyncio.Queue[int](), asyncio.Semaphore(0)
+    readings = itertools.count(1)
+
+    async def follow(_: Settings, __: Progress) -> None:
+        begun.put_nowait(next(readings))
+        await goes_on.acquire()
+
+    monkeypatch.setattr("console.web.letters.follower.follow", follow)
+    monkeypatch.setattr("console.web.letters.follower.FRESH_S", 60.0)
+    follower = IndexFollower(Settings(), Health())
+    task = asyncio.create_task(follower.run())
+    assert await begun.get() == 1
+    follower.hurry()
+    page = asyncio.create_task(follower.fresh())
+    goes_on.release()
+    assert await begun.get() == 2
+    await asyncio.sleep(0.01)
+    assert not page.done()
+    goes_on.release()
+    await asyncio.wait_for(page, 20)
+    await asyncio.wait_for(follower.fresh(), 20)
     task.cancel()
 
 

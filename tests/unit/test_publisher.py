@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
-from aiokafka.errors import InvalidProducerIdMapping, KafkaError, ProducerFenced
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerIdMapping, KafkaConnectionError, KafkaError, ProducerFenced
+from prometheus_client import REGISTRY
 
 from batcher.outbox import OutboxRow
+from batcher.publication import ChunkRates
 from batcher.publisher import PublicationRefused, Publisher, PublisherLost
 from runtime.settings import Settings
 
@@ -24,24 +27,48 @@ def publisher_that(monkeypatch: pytest.MonkeyPatch, *, fails_with: KafkaError, f
             transactions.wait_for_transaction_end().exception()  # or the loop complains that nobody asked for it
         raise fails_with
 
-    async def abort() -> None:
-        transactions.aborting_transaction()  # as aiokafka does: an assertion, once the producer is of no use
-        transactions.complete_transaction()
-
     monkeypatch.setattr(publisher, "_send", send)
-    monkeypatch.setattr(publisher._producer, "abort_transaction", abort)
-    monkeypatch.setattr(publisher._producer, "_closed", True)  # it never was open; or it would complain of that
+    without_a_broker(monkeypatch, publisher._producer)
     return publisher
 
 
-async def test_after_a_refusal_another_producer_has_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The transaction is aborted, but this producer counts records that the broker has not taken."""
+def without_a_broker(monkeypatch: pytest.MonkeyPatch, producer: AIOKafkaProducer) -> None:
+    """It aborts by itself, and never was open: or it would complain that it is not closed."""
+
+    async def abort() -> None:
+        producer._txn_manager.aborting_transaction()  # as aiokafka does: an assertion, once it is of no use
+        producer._txn_manager.complete_transaction()
+
+    monkeypatch.setattr(producer, "abort_transaction", abort)
+    monkeypatch.setattr(producer, "_closed", True)
+
+
+@pytest.mark.parametrize(
+    ("pid", "epoch", "why"),
+    [(1, 1, None), (1, 2, "another worker may have"), (2, 1, "another worker may have"), (-1, -1, "no new producer")],
+)
+async def test_after_a_refusal_another_producer_tries(
+    monkeypatch: pytest.MonkeyPatch, pid: int, epoch: int, why: str | None
+) -> None:
+    """The first one counts records that the broker has not taken. But if somebody else has had a producer of this id in
+    between, what that one has published is newer."""
     publisher = publisher_that(monkeypatch, fails_with=KafkaError("too large"), for_good=False)
     with pytest.raises(PublicationRefused, match="too large"):
         await publisher.publish(ROWS)
-    with pytest.raises(PublisherLost, match="its last publication was refused") as lost:
+
+    async def start(producer: AIOKafkaProducer) -> None:
+        if pid < 0:
+            raise KafkaConnectionError
+        producer._txn_manager.set_pid_and_epoch(pid, epoch)
+        without_a_broker(monkeypatch, producer)
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", start)
+    first = publisher._producer
+    with pytest.raises(PublisherLost if why else PublicationRefused, match=why or "too large") as refused:
         await publisher.publish(ROWS)
-    assert not lost.value.fenced
+    assert publisher._producer is not first
+    if isinstance(refused.value, PublisherLost):
+        assert refused.value.fenced == (pid > 0)
 
 
 async def test_a_producer_that_is_of_no_use_any_more_loses_the_partition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +105,14 @@ async def test_who_publishes_hears_at_once_that_the_partition_was_dropped(monkey
     assert not lost.value.fenced
     with pytest.raises(PublisherLost, match="it was closed"):
         await publisher.publish(ROWS)
+
+
+def test_rates_of_chunks_go_with_their_partition() -> None:
+    """Whoever has it next shows them."""
+    rates = ChunkRates()
+    rates.attempted(ROWS, succeeded=False)
+    rates.attempted(ROWS, succeeded=True)
+    assert REGISTRY.get_sample_value("chunk_success_rate", {"site_id": "S", "sink": "topic"}) == 0.5
+    rates.through()
+    rates.forget()
+    assert REGISTRY.get_sample_value("chunk_success_rate", {"site_id": "S", "sink": "topic"}) is None

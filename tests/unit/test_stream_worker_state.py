@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_worker_world import ORDERS, WorkerWorld, orders
+from stream_worker_world import ORDERS, WorkerWorld, fetch_of, orders
 
 from runtime.record_batches import Record, Records
+from streams import metrics
 from streams import worker as worker_module
 from streams.drain import DrainRequest
 from streams.fetch_decoder import pieces
 from streams.fetch_lane import Fetch
 from streams.ledger import CheckpointRefusedByBroker, PartitionLost
 from streams.recovery import LogBounds
+from streams.stall_watch import STALL_S
 
 NOON_MS = 1_772_366_400_000  # 2026-03-01T12:00:00Z
 
@@ -256,3 +258,61 @@ async def test_a_clean_stop_checkpoints_what_was_taken(tmp_path: Path) -> None:
     await world.worker.finish()
     assert world.ledger.entries[-1].frontier.position == 6_000
     assert world.lane.closed
+
+
+async def test_a_checkpoint_that_does_not_come_through_grows_old(tmp_path: Path) -> None:
+    """Its age is that of the last commit, however often it is tried; news that are committed have none."""
+    world = WorkerWorld(tmp_path, retry_backoff="PT0.01S")
+    world.owned._fence_again = _nothing  # type: ignore[method-assign]
+    taken = False
+
+    async def answer() -> None:
+        if not taken:
+            raise CheckpointRefusedByBroker("NotEnoughReplicasError")
+
+    world.ledger.before_commit = answer
+    world.owned.committed_at -= 100
+    for _ in range(2):
+        await world.ticked()
+        await asyncio.sleep(0.02)
+        assert world.owned.uncommitted_since(1000.0) == world.owned.committed_at
+        assert time.monotonic() - world.owned.committed_at >= 100
+    taken = True
+    await world.ticked()
+    assert world.owned.uncommitted_since(1000.0) == 1000.0
+    assert time.monotonic() - world.owned.committed_at < 50
+
+
+async def test_records_are_counted_once_however_often_they_are_fetched(tmp_path: Path) -> None:
+    """After a seek back, or one too many, fetches come again; dashboards must not take them for more events."""
+    world = WorkerWorld(tmp_path)
+    counter = metrics.RECORDS.labels("orders")
+    before = counter._value.get()
+    for base, values in ((0, orders(10)), (0, orders(10)), (10, orders(5, start=10))):
+        await world.worker.take(fetch_of(ORDERS, base, values))
+    assert counter._value.get() - before == 15
+
+
+async def test_a_worker_without_assignment_is_not_ready(tmp_path: Path) -> None:
+    """From the moment at which a rebalance begins, and however long it takes, until the group has assigned."""
+    world = WorkerWorld(tmp_path)
+    await world.worker.revoked(())
+    assert "assigning" in world.health.not_ready["group"]
+    await world.worker.assigned(())
+    assert "group" not in world.health.not_ready
+
+
+async def test_backpressure_is_no_stall(tmp_path: Path) -> None:
+    """A fetch that waits for it has not gone missing: to fetch it again would only fill the memory."""
+    world = WorkerWorld(tmp_path)
+    world.lane.reaches = lambda _: 10  # type: ignore[method-assign]
+    await world.worker.tick()
+    for under_pressure, resumed in ((True, []), (False, [(ORDERS, 0)])):
+        if under_pressure:
+            world.bench.pressure.press("store check", "the disk is full")
+        else:
+            world.bench.pressure.lift("store check")
+        for seconds in (0, STALL_S + 1):
+            world.worker._watch_for_stall(world.owned, seconds)
+        await asyncio.sleep(0.01)
+        assert world.lane.resumed == resumed

@@ -64,9 +64,9 @@ class Desk:
             await asyncio.wait([self._task], timeout=CANCEL_AGAIN_S)
 
     async def ready(self) -> IndexState:
-        """Wait a moment if the index is just being filled; returns what answers from then on may lack."""
+        """Wait a moment if it is being filled, or lacks what was done here; returns what answers may still lack."""
         self.begin()
-        await self.follower.first_reading()
+        await self.follower.fresh()
         return self.follower.state
 
     async def ask(self, question: Callable[[DeskIndex], Answer]) -> Answer:

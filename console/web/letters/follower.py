@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 2.0
 AGAIN_S = 5.0  # after a failure
-FIRST_S = 2.0  # that the first questions wait for the first reading
+FRESH_S = 2.0  # that questions wait for the first reading, and after an act of this console for one that has it
 LATE_S = 10.0  # after which pages and `/readyz` say that the index lags
 REASON, LAGS = "letters-index", "the index of dead letters lags"
 READING = "New letters are being read"
@@ -37,9 +37,10 @@ class IndexFollower:
     def __init__(self, settings: Settings, health: Health) -> None:
         self._settings, self._health = settings, health
         self._wanted = asyncio.Event()
-        self._began_s = time.monotonic()
+        self._began_s = self._wanted_s = time.monotonic()
         self._read = 0
-        self._first = asyncio.Event()
+        self._acts, self._acts_read = 0, -1  # of this console; how many of them the index has, none before it was read
+        self._news = asyncio.Condition()
         self.followed_at: float | None = None
         self.filling: str | None = f"{READING}; the index does not have them yet."
         self.trouble: str | None = None
@@ -47,7 +48,7 @@ class IndexFollower:
     async def run(self) -> None:
         """For ever; what fails is said in `trouble` and in the health, and tried again."""
         while True:
-            self._began_s, self._read = time.monotonic(), 0
+            self._began_s, self._read, acts = time.monotonic(), 0, self._acts
             try:
                 await follow(self._settings, self._on_progress)
             except Exception as error:  # whatever it is, the index stays as it was and the pages say so
@@ -58,14 +59,17 @@ class IndexFollower:
                 self.followed_at, self.filling, self.trouble = time.time(), None, None
                 self._health.clear(REASON)
                 pause_s = EVERY_S
-            self._first.set()
+            async with self._news:
+                self._acts_read = acts
+                self._news.notify_all()
             await self._sleep(pause_s)
 
-    async def first_reading(self) -> None:
-        """Wait for its end, but not longer than a page may take."""
+    async def fresh(self) -> None:
+        """Wait until everything that was done here is in the index, but not longer than a page may take."""
+        wanted = self._acts
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, self._began_s + FIRST_S - time.monotonic())):
-                await self._first.wait()
+            async with asyncio.timeout(max(0.0, self._wanted_s + FRESH_S - time.monotonic())), self._news:
+                await self._news.wait_for(lambda: self._acts_read >= wanted)
 
     @property
     def state(self) -> IndexState:
@@ -74,6 +78,7 @@ class IndexFollower:
 
     def hurry(self) -> None:
         """Somebody has acted: look again at once."""
+        self._acts, self._wanted_s = self._acts + 1, time.monotonic()
         self._wanted.set()
 
     def _on_progress(self, total: int, more: int) -> None:
