@@ -35,6 +35,7 @@ from batcher.computing import ComputeDesk
 from batcher.database import Database
 from batcher.explanation import Explanation
 from batcher.horizon import HORIZONS
+from batcher.insight.catalogue import window_sources
 from batcher.objections import NotFound
 from batcher.reading import UNLOADABLE
 from batcher.replies import Handler, errors_as_json, json_reply, table_reply
@@ -196,21 +197,19 @@ class Api(Answering[Service, ComputeDesk]):
         """Windows that have or had events, the latest first."""
         limit = read_limit(request.query.get("limit"), MANY)
         sites, not_ready = await self._service.chosen(request.query.get("site_id"))
-        found = [row for site in sites for row in await self._windows(site)]
+        found = [row for site in sites for row in await self._windows(site, limit)]
         found.sort(key=lambda row: row.start, reverse=True)
         return json_reply({"rows": found[:limit], "not_ready": not_ready})
 
-    async def _windows(self, site: Site) -> list[WindowRow]:
-        catalogue = await self._service.read(Database.batches, site.site_id)
-        batches = catalogue.select(["kind", "windows", "record_count"])
+    async def _windows(self, site: Site, limit: int) -> list[WindowRow]:
+        rows = await self._service.read(Database.ask, lambda c: window_sources(c, site.site_id, limit))
         frontiers = self._service.frontiers()
-        return await asyncio.to_thread(
-            lambda: list_windows(site.site_id, batches.to_pylist(), frontiers, site.complete)
-        )
+        return await asyncio.to_thread(list_windows, site.site_id, rows, frontiers, site.complete)
 
     async def batches(self, request: web.Request) -> web.Response:
-        """The catalogue, in the order of announcement per site."""
-        return await self._table(request, lambda database, site_id, _: database.batches(site_id))
+        """The catalogue, in the order of announcement per site; with `batch_id`, that batch."""
+        batch_id = request.query.get("batch_id")
+        return await self._table(request, lambda database, site, limit: database.batches(site, limit, batch_id))
 
     async def held(self, request: web.Request) -> web.Response:
         """Facts that wait for reference data."""

@@ -28,13 +28,13 @@ def insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
         _QUERIES["insert_sites"].rows(connection)
 
 
-def batches(connection: Connection, site_id: str | None) -> pa.Table:
-    """The catalogue, of one site or of all, in the order of announcement per site.
+def batches(connection: Connection, site_id: str | None, row_limit: int | None, batch_id: str | None) -> pa.Table:
+    """The catalogue, of one site or of all, in the order of announcement per site; or a single batch of it.
 
     The manifest's fields, `partition` and `offset` of where it stood on the batches topic, `facts_new`, `duplicates`,
     `conflicts`.
     """
-    return _QUERIES["batches"].table(connection, site_id=site_id)
+    return _QUERIES["batches"].table(connection, site_id=site_id, row_limit=row_limit, batch_id=batch_id)
 
 
 def sites(connection: Connection) -> dict[str, int]:

@@ -14,7 +14,8 @@ INSERT INTO sites SELECT DISTINCT site_id, partition FROM new_batches ON CONFLIC
 
 -- name: batches
 SELECT * EXCLUDE batch_no REPLACE (source::VARCHAR AS source) FROM batches
-WHERE $site_id IS NULL OR site_id = $site_id ORDER BY site_id, partition, "offset", batch_id;
+WHERE ($site_id IS NULL OR site_id = $site_id) AND ($batch_id IS NULL OR batch_id = $batch_id)
+ORDER BY site_id, partition, "offset", batch_id LIMIT $row_limit;
 
 -- name: sites
 SELECT site_id, partition FROM sites ORDER BY site_id;

@@ -137,10 +137,12 @@ class Database:
         with self._file.reading() as connection:
             return catalogue.known_batches(connection, batch_ids)
 
-    def batches(self, site_id: str | None = None) -> pa.Table:
+    def batches(
+        self, site_id: str | None = None, row_limit: int | None = None, batch_id: str | None = None
+    ) -> pa.Table:
         """The catalogue of a site or of all: see `catalogue.batches`."""
         with self._file.reading() as connection:
-            return catalogue.batches(connection, site_id)
+            return catalogue.batches(connection, site_id, row_limit, batch_id)
 
     def insert_batch(self, manifest: Manifest, file: bytes, partition: int, offset: int) -> InsertResult:
         """Insert one batch: see `Load` and `InsertResult`."""

@@ -5,6 +5,7 @@ A SKU that is not in the newest run any more gets a row with zeros; at the next 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from schemas.coefficients import decode_coefficient
 from schemas.instants import parse_rfc3339
 
 _QUERIES = load_queries("outbox")
+_PORTION = 20_000  # rows that are dictionaries at a time
 _PUBLISH = tuple(
     _QUERIES[step]
     for step in ("find_changed", "find_gone", "enqueue", "remove_former", "insert_changed", "set_published_run")
@@ -75,11 +77,10 @@ def set_baseline(
     former = [run_id for (run_id,) in _QUERIES["published_runs"].rows(connection, partition=partition)]
     for step in ("remove_pending", "remove_published", "remove_published_runs"):
         _QUERIES[step].rows(connection, partition=partition)
-    rows = {key: _row(value, partition) for key, value in values.items() if value is not None}
-    unreadable = sorted(key for key, row in rows.items() if row is None)
-    _QUERIES["enqueue_tombstones"].rows(connection, partition=partition, keys=unreadable)
-    if readable := [row for row in rows.values() if row]:
-        with registered(connection, "baseline", pa.Table.from_pylist(readable)):
+    rows, unreadable = _columns(values, partition)
+    _QUERIES["enqueue_tombstones"].rows(connection, partition=partition, keys=sorted(unreadable))
+    if rows is not None:
+        with registered(connection, "baseline", rows):
             _QUERIES["insert_baseline"].rows(connection)
             _QUERIES["insert_baseline_runs"].rows(connection)
     stability.recover(connection, partition)
@@ -87,6 +88,19 @@ def set_baseline(
         run = runs.find(connection, run_id)
         if run and run.current:
             publish(connection, run, partition, provisional_ms)
+
+
+def _columns(values: Mapping[str, bytes | None], partition: int) -> tuple[pa.Table | None, list[str]]:
+    """Rows of `published`, and the keys of values that are no coefficients. A row as a dictionary takes 2 KB."""
+    tables, unreadable = list[pa.Table](), list[str]()
+    pairs = ((key, value) for key, value in values.items() if value is not None)
+    while portion := list(islice(pairs, _PORTION)):
+        rows = [(key, _row(value, partition)) for key, value in portion]
+        unreadable += [key for key, row in rows if row is None]
+        if readable := [row for _, row in rows if row is not None]:
+            tables.append(pa.Table.from_pylist(readable))
+    # A column that is null in all of a portion has no type there.
+    return pa.concat_tables(tables, promote_options="permissive") if tables else None, unreadable
 
 
 def _row(value: bytes, partition: int) -> dict[str, Any] | None:

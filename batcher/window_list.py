@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.instants import rfc3339
-from schemas.records import BatchKind, Frontier, Window
+from schemas.records import Frontier, Window
 
 
 @dataclass(slots=True)
@@ -24,21 +24,18 @@ class WindowRow:
 
 
 def list_windows(
-    site_id: str, batches: Iterable[Mapping[str, Any]], frontiers: Iterable[Frontier], complete: Window | None
+    site_id: str, rows: Iterable[Mapping[str, Any]], frontiers: Iterable[Frontier], complete: Window | None
 ) -> list[WindowRow]:
-    """Windows of a site that have or had events, the latest first.
+    """Windows of a site that have or had events, the latest first. `rows` are those of `catalogue.window_sources`.
 
-    `batches` are rows of the catalogue: `kind`, `windows` (of start and end) and `record_count`. `records` are those of
-    on-time batches; a correction may span windows, so `corrections` counts batches.
+    `records` are those of on-time batches; a correction may span windows, so `corrections` counts batches.
     """
     records, on_time, corrections, opened = Counter[Window](), Counter[Window](), Counter[Window](), Counter[Window]()
-    for batch in batches:
-        windows = [Window(window["start"], window["end"]) for window in batch["windows"]]
-        if batch["kind"] == BatchKind.CORRECTION:
-            corrections.update(windows)
-        else:
-            on_time.update(windows)
-            records[windows[0]] += batch["record_count"]
+    for row in rows:
+        window = Window(row["start_ms"], row["end_ms"])
+        records[window] += row["records"]
+        on_time[window] += row["batches"]
+        corrections[window] += row["corrections"]
     for frontier in frontiers:
         for window in frontier.open_windows:
             if window.site_id == site_id:

@@ -38,8 +38,7 @@ async def ask_batch_stage(api: BatchApi, event: InBatch) -> Counted:
 
 
 async def _ask(api: BatchApi, event: InBatch) -> Counted:
-    loaded = await _rows(api, "/api/v1/batches", event)
-    if all(row["batch_id"] != event.batch_id for row in loaded):
+    if not await _rows(api, "/api/v1/batches", event, batch_id=event.batch_id):
         return Counted(note="the batch worker has not loaded it yet")
     held = await _rows(api, "/api/v1/facts/held", event)
     reason = next((row["reason"] for row in held if _is(row, event)), None)
@@ -70,8 +69,8 @@ def _is(row: dict[str, Any], event: InBatch) -> bool:
     return row["event_id"] == event.event_id and row["source"] == event.source.value
 
 
-async def _rows(api: BatchApi, path: str, event: InBatch) -> list[dict[str, Any]]:
+async def _rows(api: BatchApi, path: str, event: InBatch, **more: str) -> list[dict[str, Any]]:
     try:
-        return await api.rows(Question(path, {"site_id": event.site_id, "limit": MANY}), event.site_id)
+        return await api.rows(Question(path, {"site_id": event.site_id, "limit": MANY, **more}), event.site_id)
     except NotFound:
         return []

@@ -17,7 +17,7 @@ from batcher.worker import host_and_port
 from runtime.refusals import SettingsRefused
 from runtime.settings import BatchSettings
 from runtime.sizes import parse_bytes
-from schemas.records import BatchKind, Window
+from schemas.records import Window
 
 HOUR = 3_600_000
 
@@ -127,13 +127,12 @@ def test_windows_are_listed_with_their_state_the_latest_first() -> None:
     complete  ✓
     """
 
-    def batch(kind: BatchKind, *hours: int) -> dict[str, object]:
-        windows = [{"start": hour * HOUR, "end": (hour + 1) * HOUR} for hour in hours]
-        return {"kind": kind.value, "windows": windows, "record_count": 10}
+    def row(hour: int, records: int, batches: int, corrections: int) -> dict[str, int]:
+        counts = {"records": records, "batches": batches, "corrections": corrections}
+        return {"start_ms": hour * HOUR, "end_ms": (hour + 1) * HOUR, **counts}
 
-    batches = [batch(BatchKind.ON_TIME, 0), batch(BatchKind.ON_TIME, 0), batch(BatchKind.CORRECTION, 0, 1)]
-    batches.append(batch(BatchKind.ON_TIME, 1))
-    rows = list_windows("A", batches, [], Window(0, HOUR))
+    by_source = [row(1, 10, 1, 1), row(0, 10, 1, 1), row(0, 10, 1, 0)]
+    rows = list_windows("A", by_source, [], Window(0, HOUR))
     assert [(row.start, row.state, row.records, row.batches, row.corrections) for row in rows] == [
         ("1970-01-01T01:00:00Z", "closed", 10, 1, 1),
         ("1970-01-01T00:00:00Z", "complete", 20, 2, 1),

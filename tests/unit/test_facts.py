@@ -165,6 +165,10 @@ def test_what_became_of_records_is_told_per_batch_and_adds_up() -> None:
     ]
     assert database.sites() == {"S1": 0, "S2": 4}
     assert database.batches("S1").column("offset").to_pylist() == [0, 1, 2]
+    assert database.batches("S1", row_limit=2).column("offset").to_pylist() == [0, 1]
+    last = loads[2].manifest.batch_id
+    assert database.batches("S1", batch_id=last).column("batch_id").to_pylist() == [last]
+    assert len(database.batches("S2", batch_id=last)) == 0
 
 
 def test_a_batch_with_another_number_of_records_than_announced_is_refused() -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from hand_made import batch, counted, open_database, order
 
+from batcher import outbox
 from batcher.database import Database
 from schemas.coefficients import (
     Coefficient,
@@ -28,6 +29,12 @@ ALL = 1_000
 def database() -> Iterator[Database]:
     with closing(open_database()) as opened:
         yield opened
+
+
+@pytest.fixture(params=[1, 20_000], autouse=True)
+def portion(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the topic holds is taken row by row, or all at once: nothing else may be different."""
+    monkeypatch.setattr(outbox, "_PORTION", request.param)
 
 
 def insert_order(database: Database, sku: str, *, days: float, partition: int = 0, site_id: str = "S1") -> None:
