@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from runtime.backlog import batch_backlog
+from runtime.backlog import BatchBacklog
 from runtime.connections import until_connected
 from runtime.health import Health
 from runtime.refusals import SettingsRefused
@@ -44,11 +44,14 @@ async def until_store_is_ours(bench: Workbench) -> None:
 
 async def watch_surroundings(bench: Workbench, health: Health) -> None:
     """Look again and again at what fetching must wait for."""
-    store = StoreWatch(bench.store, bench.pressure)
-    while True:
-        await store.look()
-        _judge_backlog(await batch_backlog(bench.settings), bench, health)
-        await asyncio.sleep(WATCH_S)
+    store, backlog = StoreWatch(bench.store, bench.pressure), BatchBacklog(bench.settings)
+    try:
+        while True:
+            await store.look()
+            _judge_backlog(await backlog.look(), bench, health)
+            await asyncio.sleep(WATCH_S)
+    finally:
+        await backlog.close()
 
 
 class StoreWatch:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from pipeline_world import PipelineWorld, WorkerProcess, order_lines, until
 
@@ -225,6 +225,26 @@ def test_a_dead_letter_topic_that_refuses_pauses_and_heals(world: PipelineWorld)
     settle(world, worker, 101)
     drain(world)
     assert world.assert_each_offset_once() == 101
+
+
+def test_batch_workers_that_are_behind_pause_fetching_until_they_are_not(world: PipelineWorld) -> None:
+    """What is announced already is finished; what comes meanwhile is taken afterwards."""
+    world.produce(Source.ORDERS, order_lines(3000))
+    worker = world.start("stream", "w1", VELOCITY_STREAM__MAX_BATCH_BACKLOG="1")
+    world.drain("--no-batch-wait")
+    assert until(lambda: "manifests wait for the batch workers" in readiness(worker), 20), worker.text
+    before = taken(world)
+    world.produce(Source.ORDERS, order_lines(100, start_ms=1_700_001_000_000))
+    time.sleep(3)
+    assert taken(world) == before
+    topic = world.topic("velocity.batches.v1")
+    batches = Consumer({"bootstrap.servers": world.bootstrap, "group.id": f"{world.name}-batch"})
+    partitions = [TopicPartition(topic, number) for number in batches.list_topics(topic, 10).topics[topic].partitions]
+    ends = [TopicPartition(topic, tp.partition, batches.get_watermark_offsets(tp, 10)[1]) for tp in partitions]
+    batches.commit(offsets=ends, asynchronous=False)
+    batches.close()
+    settle(world, worker, 3100)
+    assert worker.text.count("manifests wait for the batch workers") == 1
 
 
 def test_a_missing_topic_refuses_with_exit_3(world: PipelineWorld) -> None:
