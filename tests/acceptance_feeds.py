@@ -1,10 +1,12 @@
 """Feeds of the acceptance tests, how they are sent, and which columns of their results are exact."""
 
+from functools import cache
 from pathlib import Path
 
 from pipeline_world import PipelineWorld
 
 from sandbox import retail_sample
+from sandbox.feed import Feed
 from schemas.sources import Source
 
 #: What the demo sets, too.
@@ -19,6 +21,12 @@ EXACT = (
     *("order_lines", "units_ordered", "units_returned", "net_units"),
     *("normalized_lines", "variance_units", "forward_lines"),
 )
+
+
+@cache
+def sample() -> Feed:
+    """The retail sample's events, made once: nobody changes them."""
+    return retail_sample.sample_feed()
 
 
 def feed_all(world: PipelineWorld, directory: Path) -> None:

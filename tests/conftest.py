@@ -3,6 +3,7 @@
 import atexit
 import os
 import re
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,22 +11,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from acceptance_feeds import RETAIL_ENVIRONMENT, feed_all, start_retail
+from acceptance_feeds import RETAIL_ENVIRONMENT, feed_all, sample, start_retail
 from pages_world import PagesWorld, running_pages
 from pipeline_world import PipelineWorld
 from spoilt_retail import feed_spoilt
 from xdist.scheduler import LoadScopeScheduling
 
-from sandbox import retail_sample
+from sandbox.feed import write_feed
 from sandbox.kafka import FAST_START_JVM, EmbeddedKafka
 
 #: Tests that share what takes minutes to make, a drained pipeline or a console with all its pages.
 SHARING = (
-    "tests/acceptance/",
+    "tests/acceptance/test_retail",
     "tests/browser/",
     "tests/integration/test_console_pages.py",
-    "tests/integration/test_repair.py",
 )
+
+
+PROMPT = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
 
 
 class _Scheduling(LoadScopeScheduling):
@@ -48,7 +51,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 @pytest.fixture(scope="session", autouse=True)
 def bytecode() -> Iterator[None]:
     """Processes under test share compiled modules, also where the environment asks for none: to compile them anew takes
-    longer than all else that a worker does at its start."""
+    longer than all else that a worker does at its start. `make test` has a folder for them, which it keeps."""
+    if sys.pycache_prefix and not sys.dont_write_bytecode:
+        yield
+        return
     with TemporaryDirectory(prefix="velocity-bytecode-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("PYTHONPYCACHEPREFIX", folder)
@@ -57,9 +63,13 @@ def bytecode() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[EmbeddedKafka]:
-    """A real Kafka for all tests of a process; a test that stops or kills its broker starts one of its own."""
-    with EmbeddedKafka(jvm=FAST_START_JVM) as kafka:
+    """A real Kafka for all tests of a process; a test that stops or kills its broker starts one of its own.
+
+    What a killed process has left open is aborted when its transaction's time is up, not up to ten seconds later.
+    """
+    with EmbeddedKafka(jvm=FAST_START_JVM, properties=PROMPT) as kafka:
         yield kafka
+        kafka.kill()  # nobody wants its data any more
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +85,7 @@ def pipeline(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) ->
     directory, feed = tmp_path_factory.mktemp("retail"), tmp_path_factory.mktemp("feed")
     with closing(PipelineWorld.whole(broker.bootstrap_servers, directory, 2, RETAIL_ENVIRONMENT)) as world:
         start_retail(world)
-        retail_sample.write_feed(feed)
+        write_feed(sample(), feed)
         feed_all(world, feed)
         world.drain(within_s=180)
         yield world

@@ -1,10 +1,9 @@
 """The retail sample with 3,000 or 30,000 spoilt lines, and how an operator repairs three kinds of them."""
 
 import pytest
-from acceptance_feeds import start_retail
+from acceptance_feeds import sample, start_retail
 from pipeline_world import PipelineWorld
 
-from sandbox import retail_sample
 from sandbox.spoilt_feed import spoilt
 from schemas.sources import Source
 
@@ -55,7 +54,7 @@ RECIPES = {
 def feed_spoilt(world: PipelineWorld, of_each: int) -> None:
     """Feed the sample with lines of twelve kinds that are refused, so many of each, and close all windows."""
     start_retail(world)
-    feed = {source: [line for _, line in lines] for source, lines in retail_sample.sample_feed().items()}
+    feed = {source: [line for _, line in lines] for source, lines in sample().items()}
     world.produce_from(Source.ORDERS, spoilt(feed[Source.ORDERS], of_each))
     world.produce(Source.RETURNS, feed[Source.RETURNS])
     world.produce(Source.CYCLE_COUNTS, feed[Source.CYCLE_COUNTS])

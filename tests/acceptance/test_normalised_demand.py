@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from acceptance_feeds import sample
 from demand_oracle import DemandOracle
 from hand_made import batch, open_database, order
 
 from batcher.database import Database
 from batcher.horizon import HORIZONS
-from sandbox.retail_sample import SITE_ID, TIME_ZONE, sample_feed
+from sandbox.retail_sample import SITE_ID, TIME_ZONE
 from schemas.instants import parse_rfc3339
 from schemas.reference import Channel, Promotion, ReferenceRecord, Season, canonical_sku
 from schemas.sources import Source
@@ -74,7 +75,7 @@ def factors() -> list[ReferenceRecord]:
 @pytest.fixture(scope="module")
 def lines() -> Lines:
     """Every order line of the sample: SKU, channel, event time."""
-    events = (json.loads(timed.line) for timed in sample_feed()[Source.ORDERS])
+    events = (json.loads(timed.line) for timed in sample()[Source.ORDERS])
     return [(canonical_sku(event["sku"]), event["channel"], at(event["event_time"])) for event in events]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from acceptance_feeds import EXACT, RETAIL_ENVIRONMENT, coefficients, start_retail
+from acceptance_feeds import EXACT, RETAIL_ENVIRONMENT, coefficients, sample, start_retail
 from pipeline_world import PipelineWorld
 
 from sandbox import retail_sample
@@ -141,7 +141,7 @@ def test_disorder_late_doubled_and_malformed_lines_change_nothing(pipeline: Pipe
 def disordered_sample() -> dict[Source, list[bytes]]:
     """What each source is sent."""
     found: dict[Source, list[bytes]] = {}
-    for source, lines in retail_sample.sample_feed().items():
+    for source, lines in sample().items():
         malformed = [kind.line for kind in MALFORMED_KINDS if kind.source is source]
         found[source] = list(disordered(lines, DISORDER, seed=5, malformed=malformed).lines)
     return found

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,9 +226,24 @@ def machine(broker: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> Iterato
     """The compose file's world on this machine: its containers are processes, its volumes a temporary folder."""
     machine = Machine(broker.bootstrap_servers, topic_prefix, tmp_path)
     yield machine
-    for worker in machine.started:
-        if worker.running:
-            worker.kill()
+    machine.end()
+
+
+@pytest.fixture(scope="module")
+def prepared(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> "Machine":
+    """One on which all is done that workers wait for."""
+    machine = Machine(broker.bootstrap_servers, f"compose-{uuid.uuid4().hex[:8]}.", tmp_path_factory.mktemp("compose"))
+    for name in ("topics", "tokens"):
+        done = machine.run(name)
+        assert done.returncode == 0, done.stderr
+    return machine
+
+
+@pytest.fixture
+def ready(prepared: "Machine") -> Iterator["Machine"]:
+    """The prepared one; what a test starts on it ends with the test."""
+    yield prepared
+    prepared.end()
 
 
 class Machine:
@@ -265,12 +281,6 @@ class Machine:
     def _command(self, name: str) -> list[str]:
         return [*RUN, *(word.replace(IMAGE_HOME, str(self._directory)) for word in OURS[name]["command"])]
 
-    def prepare(self) -> None:
-        """What workers wait for has been done."""
-        for name in ("topics", "tokens"):
-            done = self.run(name)
-            assert done.returncode == 0, done.stderr
-
     def run(self, name: str) -> subprocess.CompletedProcess[str]:
         """A service that ends by itself."""
         command, environment = self._command(name), self.environment(name)
@@ -286,6 +296,13 @@ class Machine:
             process = subprocess.Popen(command, env=environment, cwd=self._directory, stdout=out, stderr=out)
         self.started.append(WorkerProcess(process, log))
         return self.started[-1]
+
+    def end(self) -> None:
+        """Kill what goes on yet."""
+        for worker in self.started:
+            if worker.running:
+                worker.kill()
+        self.started.clear()
 
     def check(self, name: str) -> tuple[bool, str]:
         """The image's health check within the service's container: its verdict, and what it says."""
@@ -320,17 +337,16 @@ def test_the_topics_service_applies_the_topics_and_can_be_repeated(machine: Mach
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_a_worker_becomes_healthy_is_scraped_and_ends_on_sigterm(machine: Machine, name: str) -> None:
+def test_a_worker_becomes_healthy_is_scraped_and_ends_on_sigterm(ready: Machine, name: str) -> None:
     """Unhealthy before its start, healthy soon after it, exporting its metrics, and gone within 10 s with exit 0. The
     console is healthy once the batch worker that it asks answers."""
-    assert machine.check(name) == (False, "no worker listens here")
-    machine.prepare()
-    worker = machine.start(name)
+    assert ready.check(name) == (False, "no worker listens here")
+    worker = ready.start(name)
     if name == "console":
-        machine.start("batch")
-    assert until(lambda: not worker.running or (machine.listens(name) and machine.check(name)[0]), 40), worker.text
+        ready.start("batch")
+    assert until(lambda: not worker.running or (ready.listens(name) and ready.check(name)[0]), 40), worker.text
     assert worker.running, worker.text
-    exported = machine.get(name, "/metrics")
+    exported = ready.get(name, "/metrics")
     module = {"stream": streams.metrics, "batch": batcher.metrics, "console": runtime.health}[name]
     assert [family.name for family in families_of(module) if f"# HELP {family.name}" not in exported] == []
     before = time.monotonic()
@@ -339,11 +355,10 @@ def test_a_worker_becomes_healthy_is_scraped_and_ends_on_sigterm(machine: Machin
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_a_worker_without_kafka_is_unhealthy_and_says_why(machine: Machine, name: str) -> None:
+def test_a_worker_without_kafka_is_unhealthy_and_says_why(ready: Machine, name: str) -> None:
     """It waits for Kafka instead of dying, and the health check repeats its reason; SIGTERM still ends it."""
-    machine.prepare()
-    worker = machine.start(name, VELOCITY_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
-    verdict, said = until(lambda: (found := machine.check(name))[1].startswith("{") and found, 30) or (True, "")
+    worker = ready.start(name, VELOCITY_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
+    verdict, said = until(lambda: (found := ready.check(name))[1].startswith("{") and found, 30) or (True, "")
     assert not verdict, worker.text
     assert json.loads(said)["reasons"]
     assert worker.terminate(within_s=10) == 0, worker.text

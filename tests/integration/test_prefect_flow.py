@@ -7,7 +7,6 @@ import pytest
 from aiohttp import web
 from prefect import State, get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from console.nightly_request import NightRefused
 from console.prefect_flow import deployment, main, nightly
@@ -17,6 +16,8 @@ from runtime.health import serve_http
 @pytest.fixture(scope="module", autouse=True)
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Prefect with a server, a database and a home of the test's own, which tell nobody of it."""
+    from prefect.testing.utilities import prefect_test_harness  # its server: seconds that no other test shall wait
+
     with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_HOME: tmp_path_factory.mktemp("prefect")}):
         patch.setenv("DO_NOT_TRACK", "1")
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

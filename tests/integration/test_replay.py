@@ -152,9 +152,10 @@ def test_a_killed_replay_is_finished_by_the_next_one(world: PipelineWorld, momen
     """SIGKILL in the second of three transactions: run again, every letter is in the source exactly once."""
     count = 1200
     post(world, *(letter(world, offset) for offset in range(count)))
-    world.extra["VELOCITY_CRASH_AT"] = f"{moment}:2"
+    killed = {"VELOCITY_CRASH_AT": f"{moment}:2", "VELOCITY_KAFKA__TRANSACTION_TIMEOUT": "PT5S"}
+    world.extra |= killed
     assert world.run_apart("dlq", "replay", "--class", "unknown_unit").returncode == -signal.SIGKILL
-    del world.extra["VELOCITY_CRASH_AT"]
+    world.extra = {name: value for name, value in world.extra.items() if name not in killed}
     committed = 500 if moment == "audit_log.before_commit" else 1000
     done = velocity_json(world, "dlq", "replay", "--class", "unknown_unit")
     assert (done["sent"], done["skipped"]) == (count - committed, committed)

@@ -114,6 +114,7 @@ def test_a_paused_worker_is_fenced_and_doubles_nothing(world: PipelineWorld) -> 
 def test_workers_join_and_leave_while_events_flow(world: PipelineWorld) -> None:
     """Three workers come and go, by SIGTERM and SIGKILL, over twelve partitions of each source."""
     world.partitions = 12
+    world.extra["VELOCITY_KAFKA__SESSION_TIMEOUT"] = "PT2S"
     world.apply_topics()
     workers = [world.start("stream", "w0")]
     for wave in range(6):

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -199,18 +200,29 @@ def test_the_image_gets_the_tested_versions_and_nothing_else() -> None:
 # -- who imports what --------------------------------------------------------------------------------------------------
 
 
+@cache
+def distributions_by_module() -> Mapping[str, list[str]]:
+    """Which installed distributions bring a module along."""
+    return packages_distributions()
+
+
+@cache
+def modules_imported(file: Path) -> frozenset[str]:
+    """The modules that a file imports, but for its neighbours."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules.add(node.module)
+    return frozenset(modules)
+
+
 def distributions_imported(*folders: str) -> set[str]:
     """The installed distributions that files of these folders import, by canonical name."""
-    owners = packages_distributions()
-    modules: set[str] = set()
-    for file in python_files(*folders):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names = [node.module]
-            modules.update(names)
+    owners = distributions_by_module()
     found: set[str] = set()
-    for module in modules:
+    for module in set(itertools.chain.from_iterable(map(modules_imported, python_files(*folders)))):
         top, dotted = module.split(".")[0], ".".join(module.split(".")[:2])
         found.update([NAMESPACES[dotted]] if dotted in NAMESPACES else owners.get(top, ()))
     return {canonicalize_name(name) for name in found} - {canonicalize_name(PROJECT["name"])}
