@@ -116,7 +116,8 @@ class Publisher:
         await close_producer(self._producer, STOP_S)
         self._producer = self._new_producer()
         try:
-            await self._producer.start()
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.start()
         except Exception as error:
             raise PublisherLost(f"no new producer: {error!r}", fenced=False) from error
         if _granted(self._producer) != (pid, epoch + 1):

@@ -24,6 +24,7 @@ class BatchBacklog:
     def __init__(self, settings: Settings) -> None:
         self._kafka, self._topic = settings.kafka, settings.topics.name(TopicRole.BATCHES)
         self._consumer: AIOKafkaConsumer | None = None
+        self._partitions: list[TopicPartition] = []
 
     async def look(self) -> int | None:
         """Manifests that wait, over all partitions; None while the brokers do not answer.
@@ -44,14 +45,14 @@ class BatchBacklog:
             await stop_consumer(consumer)
 
     async def _count(self) -> int:
-        numbers = await asyncio.to_thread(partitions_of, self._kafka, self._topic)
-        partitions = [TopicPartition(self._topic, number) for number in numbers]
         if self._consumer is None:
+            numbers = await asyncio.to_thread(partitions_of, self._kafka, self._topic)
+            self._partitions = [TopicPartition(self._topic, number) for number in numbers]
             self._consumer = reader(self._kafka.access, group_id=self._kafka.batch_group)
             await self._consumer.start()  # and never assigned anything: it would fetch what nobody reads
-        ends = await self._consumer.end_offsets(partitions)
-        taken = {tp: await self._consumer.committed(tp) or 0 for tp in partitions}
-        return sum(max(0, ends[tp] - taken[tp]) for tp in partitions)
+        ends = await self._consumer.end_offsets(self._partitions)
+        taken = {tp: await self._consumer.committed(tp) or 0 for tp in self._partitions}
+        return sum(max(0, ends[tp] - taken[tp]) for tp in self._partitions)
 
 
 async def batch_backlog(settings: Settings) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
@@ -142,7 +142,7 @@ async def until_connected(what: str, connect: Callable[[], Awaitable[T]], *, bac
     while True:
         try:
             return await connect()
-        except (KafkaConnectionError, KafkaException, OSError) as error:
+        except (KafkaConnectionError, KafkaTimeoutError, KafkaException, OSError) as error:
             delay = min(30.0, backoff_s * 2**attempt)
             log.warning("kafka away", what=what, error=str(error), retry_in_s=delay)
             attempt += 1

@@ -3,7 +3,9 @@
 A pipeline is known by its batches topic, by name and id: a topic that was recreated announces none of the old files.
 """
 
-import asyncio
+from collections.abc import Sequence
+
+import msgspec
 
 from runtime.connections import topic_id
 from runtime.refusals import SettingsRefused
@@ -14,11 +16,21 @@ from schemas.codecs import decode
 from schemas.records import Manifest
 from schemas.topics import TopicRole
 
-_LAST_OFFSETS = 100  # manifests, and what transactions take for themselves
+_SPAN = 100  # offsets of each partition that are looked through first: manifests, and what transactions take themselves
 
 
-async def claim_store(store: BatchStore, settings: Settings) -> None:
-    """Claim a store for the pipeline of these settings.
+def pipeline_of(settings: Settings) -> str:
+    """What a store is claimed for: name and id of the batches topic. Blocks.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    topic = settings.topics.name(TopicRole.BATCHES)
+    return f"{topic} {topic_id(settings.kafka, topic)}"
+
+
+def claim_store(store: BatchStore, pipeline: str, newest: Sequence[str]) -> None:
+    """Claim a store for a pipeline, of whose last batches some are named. Blocks.
 
     A store without a claim is a new one, which is right before the first batch. Later it is the folder beneath a volume
     that is not mounted, or a wrong address, unless it has the newest batches.
@@ -26,29 +38,14 @@ async def claim_store(store: BatchStore, settings: Settings) -> None:
     Raises:
         SettingsRefused: it is another's.
         StoreUnavailable: it cannot be asked now, or is without a claim and lacks the newest batches.
-        KafkaException, KafkaError: the brokers do not answer.
     """
-    if await asyncio.to_thread(store.claimed_by) is None:
-        newest = await _newest_batches(settings)
-        if newest and not await asyncio.to_thread(lambda: any(map(store.exists, newest))):
-            raise StoreUnavailable(
-                f"nobody has claimed the batch store {settings.store.url}, and it lacks the newest batches that were "
-                f"announced, such as {newest[0]}: is its volume mounted? If they are lost for good, and you want to go "
-                f"on without them, write `{await asyncio.to_thread(_owner, settings)}` into {CLAIM} of the store."
-            )
-    await asyncio.to_thread(lambda: _check(store.claim(_owner(settings)), settings))
-
-
-async def _newest_batches(settings: Settings) -> list[str]:
-    """Paths of some of the last batches that were announced on each partition."""
-    topic = settings.topics.name(TopicRole.BATCHES)
-    bounds = (await topic_bounds(settings.kafka, [topic]))[topic]
-    starts = {number: max(bound.begin, bound.end - _LAST_OFFSETS) for number, bound in bounds.items()}
-    ends = {number: bound.end for number, bound in bounds.items() if bound.end > bound.begin}
-    paths: list[str] = []
-    async for records in read_topic(settings.kafka, topic, starts=starts, ends=ends):
-        paths += [decode(record.value, Manifest).path for record in records if record.value]
-    return paths
+    if newest and store.claimed_by() is None and not any(map(store.exists, newest)):
+        raise StoreUnavailable(
+            "nobody has claimed the batch store, and it lacks the newest batches that were announced, such as "
+            f"{newest[0]}: is its volume mounted? Is VELOCITY_STORE__URL right? If they are lost for good, and you "
+            f"want to go on without them, write `{pipeline}` into {CLAIM} of the store."
+        )
+    _check(store.claim(pipeline), pipeline)
 
 
 def check_claim(store: BatchStore, settings: Settings) -> None:
@@ -59,22 +56,44 @@ def check_claim(store: BatchStore, settings: Settings) -> None:
         StoreUnavailable: it cannot be asked now.
         KafkaException: the brokers do not answer.
     """
-    _check(store.claimed_by(), settings)
-
-
-def _owner(settings: Settings) -> str:
-    topic = settings.topics.name(TopicRole.BATCHES)
-    return f"{topic} {topic_id(settings.kafka, topic)}"
-
-
-def _check(found: str | None, settings: Settings) -> None:
-    mine = _owner(settings)
+    found = store.claimed_by()
     if found is None:
         raise SettingsRefused(
             f"nobody has claimed the batch store {settings.store.url}: has a stream worker run on it?"
         )
-    if found != mine:
+    _check(found, pipeline_of(settings))
+
+
+def _check(found: str, pipeline: str) -> None:
+    if found != pipeline:
         raise SettingsRefused(
-            f"the batch store {settings.store.url} belongs to another pipeline, whose batches topic is {found}; this "
-            f"one's is {mine}. Give each pipeline a store of its own."
+            f"the batch store belongs to another pipeline, whose batches topic is {found}; this one's is {pipeline}. "
+            "Give each pipeline a store of its own (VELOCITY_STORE__URL)."
         )
+
+
+async def newest_batches(settings: Settings) -> list[str]:
+    """Paths of some of the last batches that were announced; none if none ever was.
+
+    Raises:
+        KafkaException, KafkaError: the brokers do not answer.
+    """
+    topic = settings.topics.name(TopicRole.BATCHES)
+    bounds = (await topic_bounds(settings.kafka, [topic]))[topic]
+    ends = {number: bound.end for number, bound in bounds.items() if bound.end > bound.begin}
+    span, paths = _SPAN, list[str]()
+    while not paths:  # what was aborted takes offsets, too
+        starts = {number: max(bounds[number].begin, end - span) for number, end in ends.items()}
+        async for records in read_topic(settings.kafka, topic, starts=starts, ends=ends):
+            paths += [path for record in records if (path := _path(record.value))]
+        if all(start == bounds[number].begin for number, start in starts.items()):
+            break
+        span *= 10
+    return paths
+
+
+def _path(value: bytes | None) -> str | None:
+    try:
+        return decode(value or b"", Manifest).path
+    except msgspec.DecodeError:  # the audit names what else is among the manifests
+        return None

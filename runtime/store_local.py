@@ -52,9 +52,17 @@ class LocalStore(BatchStore):
             return [found for folder in folders if (found := _temporary(folder)) is not None]
 
     def check(self) -> None:
-        if self._claimed and self.claimed_by() is None:
-            raise StoreUnavailable(f"{CLAIM} is gone from the batch store {self.root}: is its volume mounted?")
+        self.check_mounted()
         check_folder(self.root / TEMPORARY, self._min_free_bytes)
+
+    def check_mounted(self) -> None:
+        """Make sure that the store is the one that this process has claimed, and not the folder beneath its volume.
+
+        Raises:
+            StoreUnavailable: its claim is gone.
+        """
+        if self._claimed and self.claimed_by() is None:
+            raise StoreUnavailable(f"the claim {CLAIM} is gone from {self.root}: is its volume mounted?")
 
     def read(self, path: str) -> bytes:
         with self._finding(path) as file:
@@ -96,7 +104,7 @@ class LocalStore(BatchStore):
 
     def claimed_by(self) -> str | None:
         with store_errors(f"read {CLAIM}"), suppress(FileNotFoundError):
-            return (self.root / CLAIM).read_text()
+            return (self.root / CLAIM).read_text().strip()
         return None
 
     def make_durable(self, folder: Path) -> None:
@@ -160,6 +168,7 @@ class _LocalSpool(Spool):
         self._doubtful = False
 
     def _publish(self, file: int, stored: StoredFile) -> None:
+        self._store.check_mounted()
         self._sync(file)
         target = self._store.root / stored.path
         self._store.make_durable(target.parent)

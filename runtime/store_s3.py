@@ -112,7 +112,7 @@ class S3Store(BatchStore):
     def claimed_by(self) -> str | None:
         try:
             with self._errors(f"read {CLAIM}"):
-                return bytes(obstore.get(self._bucket, CLAIM).bytes()).decode()
+                return bytes(obstore.get(self._bucket, CLAIM).bytes()).decode().strip()
         except BatchMissing:
             return None
 

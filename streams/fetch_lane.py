@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from faust import Schema
 from faust.transport.drivers import aiokafka as driver
@@ -98,6 +98,27 @@ class FetchLane(driver.Consumer):
         answer = await self._thread.call_thread(self._aiokafka._coordinator.fetch_committed_offsets, asked)
         found = answer.get(asked[0])
         return None if found is None or found.offset < 0 else (found.offset, found.metadata)
+
+    async def check_membership(self) -> None:
+        """Raise what keeps this consumer out of its group, if something does, and let it try again.
+
+        aiokafka holds an error of the group until somebody fetches by its own `getmany`, which the lane does without.
+
+        Raises:
+            KafkaError: it tries again.
+            RuntimeError: it never will.
+        """
+        consumer = cast(Any, self._thread)._consumer
+        if consumer is not None and consumer._coordinator is not None:
+            await self._thread.call_thread(self._check, consumer._coordinator)
+
+    async def _check(self, coordinator: Any) -> None:
+        try:
+            coordinator.check_errors()
+        except KafkaError as error:
+            if coordinator._coordination_task.done():
+                raise RuntimeError(f"membership of the group has ended: {error!r}") from error
+            raise
 
     async def resume(self, tp: TP, offset: int) -> None:
         """Deliver fetches of a partition, continuing from `offset`. A seek back is the same thing."""

@@ -37,7 +37,7 @@ from streams.intake import Intake, IntakeRules
 from streams.pressure import Pressure
 from streams.recovery import check_settings_of_all
 from streams.settings_hash import settings_hash
-from streams.surroundings import until_store_is_ours, watch_surroundings
+from streams.surroundings import until_store_is_ours, watch_membership, watch_surroundings
 from streams.workbench import Workbench
 from streams.worker import TICK_S, StreamWorker
 
@@ -135,8 +135,16 @@ async def _run(bench: Workbench, health: Health, stop: asyncio.Event) -> int:
     worker = StreamWorker(bench, health, lambda: cast(FetchLane, app.consumer))
     add_agents(app, worker, bench.settings)
     app.finalize()
-    works = _follow_app(app), _tick(worker), _follow_control(bench.settings, worker), watch_surroundings(bench, health)
-    helpers = [asyncio.create_task(work) for work in works]
+    helpers = [
+        asyncio.create_task(work)
+        for work in (
+            _follow_app(app),
+            _tick(worker),
+            _follow_control(bench.settings, worker),
+            watch_surroundings(bench, health),
+            watch_membership(lambda: cast(FetchLane, app.consumer), health),
+        )
+    ]
     try:
         return await _until_end(worker, stop, helpers)
     except Exception as error:

@@ -100,7 +100,7 @@ class StreamWorker:
         if epoch != self._epoch:
             await owned.drop()
             return
-        owned.last_checkpoint = owned.committed_at if owned.state.last else 0.0  # a new partition says so at once
+        owned.last_checkpoint = time.monotonic() if owned.state.last else 0.0  # a new partition says so at once
         self._owned[tp] = owned
         await lane.resume(tp, owned.state.position)
         metrics.RECOVERIES.labels(owned.identity.source.value).inc()

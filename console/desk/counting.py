@@ -38,7 +38,8 @@ async def ask_batch_stage(api: BatchApi, event: InBatch) -> Counted:
 
 
 async def _ask(api: BatchApi, event: InBatch) -> Counted:
-    if not await _rows(api, "/api/v1/batches", event, batch_id=event.batch_id):
+    loaded = await _rows(api, "/api/v1/batches", event, batch_id=event.batch_id)
+    if all(row["batch_id"] != event.batch_id for row in loaded):
         return Counted(note="the batch worker has not loaded it yet")
     held = await _rows(api, "/api/v1/facts/held", event)
     reason = next((row["reason"] for row in held if _is(row, event)), None)

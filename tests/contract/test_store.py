@@ -673,15 +673,18 @@ def test_a_store_is_claimed_once(place: Place, store: BatchStore) -> None:
 
 
 def test_a_volume_that_is_gone_is_noticed(directory: Place, tmp_path: Path) -> None:
-    """What lies beneath its mount point has no claim: nothing is made there, and nothing may be written."""
+    """What lies beneath its mount point has no claim: no batch is finished there. Once it is back all goes on."""
     store, root = directory.open(), tmp_path / "store"
     store.claim("a topic id-1")
     store.check()
+    spool = spooled(store, KIB)
     root.rename(tmp_path / "volume")
     root.mkdir()
-    with pytest.raises(StoreUnavailable, match="is its volume mounted"):
-        store.check()
-    assert list(root.iterdir()) == []
-    root.rmdir()
+    for access in (store.check, lambda: spooled(store, KIB).finish(PATH)):
+        with pytest.raises(StoreUnavailable, match="is its volume mounted"):
+            access()
+    assert list(root.rglob("*.avro")) == []
+    shutil.rmtree(root)
     (tmp_path / "volume").rename(root)
     store.check()
+    assert store.read_verified(spool.finish(PATH)) == KIB

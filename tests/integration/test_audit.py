@@ -38,7 +38,7 @@ from runtime.partitioning import partition_of
 from runtime.refusals import SettingsRefused
 from runtime.settings import Settings
 from runtime.store import open_store
-from runtime.store_claim import claim_store
+from runtime.store_claim import claim_store, pipeline_of
 from runtime.topics import apply, plan_topics
 from sandbox.kafka import EmbeddedKafka
 from schemas.codecs import encode
@@ -176,7 +176,7 @@ async def staged(broker: EmbeddedKafka, prefix: str, folder: Path) -> Stage:
     )
     apply(settings, plan_topics(settings).differences)
     stage = Stage(settings)
-    await claim_store(stage.store, settings)
+    claim_store(stage.store, pipeline_of(settings), [])
     await stage.fill_source()
     stage.take(0, range(25), 25)
     await stage.checkpoint()

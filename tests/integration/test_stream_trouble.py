@@ -187,6 +187,27 @@ def test_a_store_that_cannot_be_written_pauses_and_heals(world: PipelineWorld, t
     assert world.assert_each_offset_once() == 3000
 
 
+def test_a_volume_that_is_not_mounted_is_waited_for(world: PipelineWorld, tmp_path: Path) -> None:
+    """What stands in its place has no claim and none of the batches: a worker would hide new ones there."""
+    store, volume = tmp_path / "store", tmp_path / "volume"
+    world.produce(Source.ORDERS, order_lines(3000))
+    world.start("stream", "w1")
+    drain(world)
+    store.rename(volume)
+    store.mkdir()
+    world.produce(Source.ORDERS, order_lines(100, start_ms=1_700_001_000_000))
+    worker = world.start("stream", "w1")
+    assert until(lambda: "lacks the newest batches" in worker.text, 40), worker.text
+    assert "is its volume mounted?" in readiness(worker)
+    time.sleep(3)
+    assert (list(store.iterdir()), taken(world)) == ([], 3000)
+    store.rmdir()
+    volume.rename(store)
+    settle(world, worker, 3100)
+    drain(world)
+    assert world.assert_each_offset_once() == 3100
+
+
 def test_a_full_store_pauses_and_heals(world: PipelineWorld, tmp_path: Path) -> None:
     """A disk of 256 KiB: fetching pauses with the reason, and goes on when there is room."""
     store = tmp_path / "store"
@@ -229,22 +250,39 @@ def test_a_dead_letter_topic_that_refuses_pauses_and_heals(world: PipelineWorld)
 
 def test_batch_workers_that_are_behind_pause_fetching_until_they_are_not(world: PipelineWorld) -> None:
     """What is announced already is finished; what comes meanwhile is taken afterwards."""
-    world.produce(Source.ORDERS, order_lines(3000))
-    worker = world.start("stream", "w1", VELOCITY_STREAM__MAX_BATCH_BACKLOG="1")
+    for site in "ABCDEFGH":
+        world.produce(Source.ORDERS, order_lines(300, site=site))
+    worker = world.start("stream", "w1", VELOCITY_STREAM__MAX_BATCH_BACKLOG="10")
     world.drain("--no-batch-wait")
     assert until(lambda: "manifests wait for the batch workers" in readiness(worker), 20), worker.text
     before = taken(world)
     world.produce(Source.ORDERS, order_lines(100, start_ms=1_700_001_000_000))
     time.sleep(3)
     assert taken(world) == before
+    assert worker.text.count("manifests wait for the batch workers") == 1
     topic = world.topic("velocity.batches.v1")
     batches = Consumer({"bootstrap.servers": world.bootstrap, "group.id": f"{world.name}-batch"})
     partitions = [TopicPartition(topic, number) for number in batches.list_topics(topic, 10).topics[topic].partitions]
     ends = [TopicPartition(topic, tp.partition, batches.get_watermark_offsets(tp, 10)[1]) for tp in partitions]
     batches.commit(offsets=ends, asynchronous=False)
     batches.close()
-    settle(world, worker, 3100)
-    assert worker.text.count("manifests wait for the batch workers") == 1
+    settle(world, worker, before + 100)
+
+
+def test_a_group_that_does_not_take_a_worker_in_is_asked_again(world: PipelineWorld) -> None:
+    """A member with another protocol, as one of an older version is, and for a session after its end: readiness has the
+    broker's words, and nothing has to be restarted."""
+    group = {"group.id": f"{world.name}-stream", "group.instance.id": "old", "session.timeout.ms": 6000}
+    old = Consumer({"bootstrap.servers": world.bootstrap, "partition.assignment.strategy": "range", **group})
+    old.subscribe([world.source_topic(Source.ORDERS)])
+    assert until(lambda: old.poll(0.1) is not None or bool(old.assignment()), 30)
+    worker = world.start("stream", "w1")
+    assert until(lambda: old.poll(0.01) or "InconsistentGroupProtocol" in worker.text, 30), worker.text
+    assert "does not take this worker in" in readiness(worker)
+    old.close()
+    world.produce(Source.ORDERS, order_lines(100))
+    settle(world, worker, 100)
+    assert until(lambda: "does not take this worker in" not in readiness(worker), 20)
 
 
 def test_a_missing_topic_refuses_with_exit_3(world: PipelineWorld) -> None:
