@@ -8,7 +8,7 @@ LINTER := $(VENV)/.lint-ready
 OURS   := schemas runtime streams batcher console sandbox benchmarks tests requirements deploy typings
 
 # All processes of a test run share compiled modules, also where the environment asks for none.
-COMPILED := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/build/bytecode
+BYTECODE := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/build/bytecode
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,7 +25,7 @@ demo: $(READY) ## 209,029 real retail lines through a real Kafka to audited coef
 
 test: $(READY) ## Run the tests, in two processes; apt installs a missing Chromium for those in a browser
 	@$(BIN)/python tests/chromium.py
-	@$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	@$(BYTECODE) $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: $(READY) ## Measure the stages against plain alternatives
 	@$(BIN)/velocity bench --chart docs/performance.svg

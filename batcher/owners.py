@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from confluent_kafka import KafkaException
 
-from runtime.connections import REQUEST_TIMEOUT_S, admin_client
+from runtime.connections import group_members
 from runtime.settings import KafkaSettings
 
 #: What a member's client id begins with; `host:port` of its API follows.
@@ -38,8 +38,6 @@ def describe_members(kafka: KafkaSettings) -> list[Member]:
     Raises:
         KafkaException: the brokers do not answer.
     """
-    admin = admin_client(kafka)  # must outlive its futures
-    asked = admin.describe_consumer_groups([kafka.batch_group], request_timeout=REQUEST_TIMEOUT_S)
     return [
         Member(
             found.group_instance_id or found.client_id,
@@ -47,7 +45,7 @@ def describe_members(kafka: KafkaSettings) -> list[Member]:
             found.member_id,
             tuple(sorted(tp.partition for tp in found.assignment.topic_partitions)),
         )
-        for found in asked[kafka.batch_group].result().members
+        for found in group_members(kafka, kafka.batch_group)
         if found.client_id.startswith(CLIENT_PREFIX)
     ]
 

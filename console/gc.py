@@ -77,7 +77,8 @@ async def _abandoned(store: BatchStore, settings: Settings) -> list[TemporaryFol
     if not old:
         return []
     members = await asyncio.to_thread(group_members, settings.kafka, settings.kafka.stream_group)
-    return [folder for folder in old if folder.worker not in members]
+    present = {member.group_instance_id for member in members}
+    return [folder for folder in old if folder.worker not in present]
 
 
 def _delete(store: BatchStore, orphans: Sequence[Orphan]) -> None:

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, MemberDescription
 
 from runtime.settings import KafkaSettings, milliseconds
 
@@ -65,15 +65,14 @@ def topic_id(kafka: KafkaSettings, topic: str) -> str:
     return str(futures[topic].result().topic_id)
 
 
-def group_members(kafka: KafkaSettings, group: str) -> set[str]:
-    """The instance ids of a consumer group's members, for ours those of the workers. Blocks.
+def group_members(kafka: KafkaSettings, group: str) -> list[MemberDescription]:
+    """The members of a consumer group, their partitions among them; without these while it rebalances. Blocks.
 
     Raises:
         KafkaException: the brokers do not answer.
     """
     admin = admin_client(kafka)  # must outlive its futures
-    described = admin.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_S)[group].result()
-    return {member.group_instance_id for member in described.members if member.group_instance_id}
+    return admin.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_S)[group].result().members
 
 
 def probe(kafka: KafkaSettings) -> None:

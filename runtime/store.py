@@ -112,7 +112,6 @@ class TemporaryFolder:
     """What is in the temporary folder of a worker; `written_at` is of the last of it, in seconds since the epoch."""
 
     worker: str
-    files: int
     bytes: int
     written_at: float
 

@@ -154,9 +154,7 @@ def _temporary(folder: Path) -> TemporaryFolder | None:
             found.append(file.stat())
     if not found:
         return None
-    return TemporaryFolder(
-        folder.name, len(found), sum(one.st_size for one in found), max(one.st_mtime for one in found)
-    )
+    return TemporaryFolder(folder.name, sum(one.st_size for one in found), max(one.st_mtime for one in found))
 
 
 class _LocalSpool(Spool):

@@ -61,7 +61,7 @@ class OwnedPartition:
         self.dropped = False
         self.lost: Exception | None = None  # why what is in memory is not whole, so that nothing may be committed
         self.last_checkpoint = 0.0  # monotonic seconds; whether it could be committed or not
-        self._news_since = time.monotonic()
+        self.news_since = time.monotonic()  # when something began to wait for a commit; until then, now
         self._bench, self._ledger, self._read_commit = bench, ledger, read_commit
         self._announced, self._commit_made = dict(found.announced), found.commit
         self._out_of_step = False
@@ -189,12 +189,6 @@ class OwnedPartition:
             return False
         return self.state.due(self._bench.windows.floors)
 
-    def news_since(self, now: float) -> float:
-        """Monotonic time since when something is to be committed, for who asks all the time; `now` if nothing is."""
-        if self.says_nothing:
-            self._news_since = now
-        return self._news_since
-
     @property
     def says_nothing(self) -> bool:
         """Whether all that there is to say has been committed."""
@@ -246,7 +240,7 @@ class OwnedPartition:
         self._announced, self._commit_made = dict(announced.frontier.manifests), announced.commit
         self._checkpoint = None
         self.state.settle()
-        self._news_since = time.monotonic()
+        self.news_since = time.monotonic()
         self._count(checkpoint)
         if self._traces.on:
             self._traces.committed(checkpoint.manifests)

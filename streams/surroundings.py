@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-import structlog
 from aiokafka.errors import KafkaError
 
 from runtime.backlog import BatchBacklog
@@ -17,7 +16,6 @@ from streams.fetch_lane import FetchLane
 from streams.pressure import Pressure
 from streams.workbench import Workbench
 
-log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 WATCH_S = 2.0

@@ -187,6 +187,7 @@ class StreamWorker:
             if tp not in self._checkpoints and owned.due(now, at_once=self._drain_ends(owned)):
                 self._start_checkpoint(tp, owned)
             elif owned.says_nothing:
+                owned.news_since = now
                 self._health.clear(f"partition {owned.name}")  # of a checkpoint that failed before it was recovered
         measure(list(self._owned.values()), now, self._bench.wall_ms())
         if self._lag.due(now):

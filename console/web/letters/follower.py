@@ -87,7 +87,7 @@ class IndexFollower:
             self.filling = f"{READING}: {self._read:,} of {total:,} are in the index so far, and only these are shown."
         if time.monotonic() - self._began_s > LATE_S:
             self.trouble = f"{LAGS}: {self._read:,} of {total:,} new letters are in it"
-            self._health.raise_reason(REASON, LAGS)  # without the figures: each new reason is a line of the log
+            self._health.raise_reason(REASON, LAGS)  # the figures are on the pages
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):  # not wait_for: before Python 3.12 a cancellation may get lost in it
