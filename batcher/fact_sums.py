@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from batcher.queries import Connection, load_queries
-
-DAY_MS = 86_400_000
+from batcher.queries import Connection, load_queries, registered
+from batcher.summing import DAY_MS, FactSums
 
 _QUERIES = load_queries("fact_sums")
-_ADD = ("name_changes", "sum_changes", "add_to_days", "bring_firsts_forward")
+_ADD = ("name_changes", "add_to_days", "bring_firsts_forward")
 _TAKE_AWAY = ("remove_empty_days", "find_lost_firsts", "forget_lost_firsts", "find_firsts_again")
 
 
-def keep_up(connection: Connection, *, some_lost: bool) -> None:
-    """Take over what an insertion has changed, which its temporary tables still say; the facts are as they will be.
+def keep_up(connection: Connection, fresh: FactSums, *, some_contested: bool) -> None:
+    """Take over what an insertion has changed; the facts are as they will be, and `contenders` says what else became.
 
-    `some_lost` is whether some facts may count no longer.
+    `some_contested` is whether there are contenders, so that some facts may count no longer.
     """
-    for step in (*_ADD, *(_TAKE_AWAY if some_lost else ())):
-        _QUERIES[step].rows(connection)
+    with registered(connection, "fresh_days", fresh.days), registered(connection, "fresh_firsts", fresh.firsts):
+        for step in (*_ADD, *(_TAKE_AWAY if some_contested else ())):
+            _QUERIES[step].rows(connection)
 
 
 def dataset(connection: Connection, site_id: str, as_of_ms: int) -> list[tuple[Any, ...]]:

@@ -1,25 +1,24 @@
 -- What calculations need of all history, kept up with the facts: `fact_days`, and `first_ms` of each series, are at every
 -- commit what their definitions in schema.sql give for the facts of that moment.
 
--- name: name_changes
--- What an insertion has changed: facts that came (`sign` 1), and facts that count no longer (-1).
-CREATE OR REPLACE TEMP VIEW changed_facts AS
-SELECT 1 AS sign, series_no, event_time_ms, body_hash FROM fresh_rows
-UNION ALL
-SELECT CASE WHEN origin = 2 THEN 1 ELSE -1 END, series_no, event_time_ms, body_hash
-FROM contenders WHERE (origin = 2 AND place = 1) OR (origin = 0 AND place > 1);
+-- What an insertion has changed are the fresh facts, whose sums come as `fresh_days` and `fresh_firsts`, and contenders (see
+-- contest.sql): bodies that count now, and bodies that count no longer.
 
--- name: sum_changes
-CREATE OR REPLACE TEMP TABLE changed_days AS
-SELECT
-    sign, series_no, event_time_ms // 86_400_000 AS day, count(*) AS facts, sum(body_hash) AS body_hashes,
-    min(event_time_ms) AS first_ms
-FROM changed_facts GROUP BY ALL;
+-- name: name_changes
+-- Contenders that came (`sign` 1), and those that count no longer (-1).
+CREATE OR REPLACE TEMP VIEW changed_facts AS
+SELECT CASE WHEN origin = 2 THEN 1 ELSE -1 END AS sign, series_no, event_time_ms, body_hash
+FROM contenders WHERE (origin = 2 AND place = 1) OR (origin = 0 AND place > 1);
 
 -- name: add_to_days
 MERGE INTO fact_days USING (
-    SELECT site_id, source, day, sum(sign * facts) AS facts, sum(sign * body_hashes) AS body_hashes
-    FROM changed_days JOIN series USING (series_no) GROUP BY site_id, source, day
+    WITH changes AS (
+        SELECT series_no, day, facts, hashes_high::HUGEINT * 4_294_967_296 + hashes_low AS body_hashes FROM fresh_days
+        UNION ALL
+        SELECT series_no, event_time_ms // 86_400_000, sign, sign * body_hash::HUGEINT FROM changed_facts
+    )
+    SELECT site_id, source, day, sum(facts) AS facts, sum(body_hashes) AS body_hashes
+    FROM changes JOIN series USING (series_no) GROUP BY site_id, source, day
 ) AS change ON fact_days.site_id = change.site_id AND fact_days.source = change.source AND fact_days.day = change.day
 WHEN MATCHED THEN UPDATE SET
     facts = fact_days.facts + change.facts, body_hashes = fact_days.body_hashes + change.body_hashes
@@ -30,7 +29,11 @@ DELETE FROM fact_days WHERE facts = 0;
 
 -- name: bring_firsts_forward
 UPDATE series SET first_ms = came.first_ms
-FROM (SELECT series_no, min(first_ms) AS first_ms FROM changed_days WHERE sign > 0 GROUP BY series_no) AS came
+FROM (
+    SELECT series_no, min(first_ms) AS first_ms FROM (
+        FROM fresh_firsts UNION ALL SELECT series_no, event_time_ms FROM changed_facts WHERE sign > 0
+    ) GROUP BY series_no
+) AS came
 WHERE series.series_no = came.series_no AND came.first_ms < coalesce(series.first_ms, 9223372036854775807);
 
 -- name: find_lost_firsts

@@ -17,6 +17,7 @@ from batcher.bodies import FileReader
 from batcher.known_keys import KnownKeys
 from batcher.queries import Connection, load_queries, registered
 from batcher.row_hash import Hashes
+from batcher.summing import sum_up
 from runtime.store import StoreError
 from schemas.records import Manifest
 from schemas.sources import Source
@@ -124,14 +125,16 @@ def _insert_rows(
     rows = _rows(connection, numbered)
     hashes = np.asarray(rows.column("key_hash"))
     fresh, contested = _split(rows, hashes, keys.find(connection, hashes))
-    files = {no: load.file for no, load in numbered.items()}
-    with registered(connection, "fresh_rows", fresh), registered(connection, "contested_rows", contested):
+    with registered(connection, "fresh_rows", fresh):
         _QUERIES["insert_fresh"].rows(connection)
-        if len(contested):
-            contest.settle(connection, read_file, files)
-        else:
-            contest.none(connection)
-        fact_sums.keep_up(connection, some_lost=len(contested) > 0)
+    if len(contested):
+        with registered(connection, "contested_rows", contested):
+            contest.settle(connection, read_file, {no: load.file for no, load in numbered.items()})
+    else:
+        contest.none(connection)
+    sums = sum_up(fresh)
+    fact_sums.keep_up(connection, sums, some_contested=len(contested) > 0)
+    with registered(connection, "fresh_batches", sums.batches):
         outcomes = _QUERIES["outcomes"].table(connection).to_pylist()
     keys.add(hashes, np.asarray(rows.column("batch_no")).astype(np.int64))
     return {outcome.pop("batch_no"): outcome for outcome in outcomes}

@@ -1,6 +1,6 @@
 -- Facts: records of batches, each (source, site_id, event_id) once, whatever came first and however often.
--- `fresh_rows` have ids that never came before: they are facts without further ado. What became of others is in
--- `contenders`, see contest.sql.
+-- `fresh_rows` have ids that never came before: they are facts without further ado, and `fresh_batches` what they come to.
+-- What became of others is in `contenders`, see contest.sql.
 
 -- name: insert_fresh
 INSERT INTO facts BY NAME FROM fresh_rows;
@@ -9,7 +9,7 @@ INSERT INTO facts BY NAME FROM fresh_rows;
 -- Per batch: new facts, further bodies of known ids, and the earliest event time at which anything changed: that of a new
 -- fact, of a body that now counts, or of the one that no longer does.
 WITH changes AS (
-    SELECT batch_no, 1 AS facts_new, 0 AS conflicts, event_time_ms FROM fresh_rows
+    SELECT batch_no, facts_new, 0 AS conflicts, min_event_time_ms AS event_time_ms FROM fresh_batches
     UNION ALL
     SELECT batch_no, (arrival = 1)::INTEGER, (arrival > 1)::INTEGER, CASE WHEN place = 1 THEN event_time_ms END
     FROM contenders WHERE origin = 2

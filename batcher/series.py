@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from batcher.queries import Connection, load_queries, registered
+from batcher.summing import KIND_BITS, distinct
 from schemas.sources import Source
 
 Numbers = npt.NDArray[np.int64]
@@ -15,8 +16,6 @@ Numbers = npt.NDArray[np.int64]
 TEXTS = ("sku", "uom", "channel")
 
 _QUERIES = load_queries("series")
-_HALF = 32  # bits of a number that say which of its site and source it is
-_DENSE = 8  # up to so many times as many codes as there could be are marked one by one, which spares sorting them
 
 
 def tell_apart(source: Source, site_id: str, events: pa.Table) -> tuple[pa.Table, Numbers]:
@@ -28,23 +27,13 @@ def tell_apart(source: Source, site_id: str, events: pa.Table) -> tuple[pa.Table
     codes = np.zeros(len(events), np.int64)
     for column in columns:
         codes = codes * max(1, len(column.dictionary)) + np.asarray(column.indices)
-    rest, places = _distinct(codes)
+    rest, places = distinct(codes)
     texts: dict[str, pa.Array] = {}
     for name, column in reversed(list(zip(TEXTS, columns, strict=True))):
         rest, chosen = np.divmod(rest, max(1, len(column.dictionary)))
         texts[name] = column.dictionary.take(pa.array(chosen))
     same = {"site_id": pa.repeat(site_id, len(rest)), "source": pa.repeat(source.value, len(rest))}
     return pa.table(same | texts), places
-
-
-def _distinct(codes: Numbers) -> tuple[Numbers, Numbers]:
-    """The distinct codes, none below 0, ascending; and at which place of them each code stands."""
-    span = int(codes.max(initial=0)) + 1
-    if span > _DENSE * len(codes):
-        return np.unique(codes, return_inverse=True)
-    there = np.zeros(span, np.bool_)
-    there[codes] = True
-    return np.flatnonzero(there), (np.cumsum(there) - 1)[codes]
 
 
 def _encoded(events: pa.Table, name: str) -> pa.DictionaryArray:
@@ -85,7 +74,7 @@ def _number_strangers(connection: Connection, told: Sequence[pa.Table], numbers:
     All numbers of a site and source have the same upper half; that of a new one is the next.
     """
     last = {(site_id, source): number for site_id, source, number in _QUERIES["last_numbers"].rows(connection)}
-    newest = max(last.values(), default=0) >> _HALF
+    newest = max(last.values(), default=0) >> KIND_BITS
     for series, nos in zip(told, numbers, strict=True):
         strange = np.flatnonzero(nos == 0)
         if not len(strange):
@@ -93,5 +82,5 @@ def _number_strangers(connection: Connection, told: Sequence[pa.Table], numbers:
         kind = series.column("site_id")[0].as_py(), series.column("source")[0].as_py()
         if kind not in last:
             newest += 1
-            last[kind] = newest << _HALF
+            last[kind] = newest << KIND_BITS
         nos[strange] = last[kind] + 1 + np.arange(len(strange))

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from contextlib import closing
 
-import numpy as np
 import pyarrow as pa
 from hand_made import open_database
 from hypothesis import given, settings
@@ -51,11 +50,3 @@ def test_a_number_stands_for_the_same_texts_for_ever(groups: list[dict[tuple[Sou
     for number, (site, source, _) in names.items():
         halves[site, source].add(number >> 32)
     assert len({half for found in halves.values() for half in found}) == len(halves), "one upper half for each kind"
-
-
-@given(st.lists(st.integers(0, 40) | st.integers(0, 1 << 40), min_size=1, max_size=30))
-def test_distinct_codes_are_found_by_sorting_or_by_marking(codes: list[int]) -> None:
-    """Few codes of a large span are sorted, many of a small one are marked."""
-    distinct, places = series._distinct(np.array(codes, np.int64))
-    assert distinct.tolist() == sorted(set(codes))
-    assert distinct[places].tolist() == codes
