@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from runtime.settings import IntakeSettings
 from schemas.avro_fields import columns_of
 from schemas.codecs import avro_schema
+from schemas.packed import Packed
 from schemas.sources import EVENT_SCHEMAS, Source
 from streams.avro_columns import record_column
 from streams.avro_input import HEADER_BYTES, MAGIC
@@ -25,7 +26,7 @@ def as_avro(lines: pa.Array) -> pa.Array:
     """The same events, each with the header that names the schema."""
     intake = Intake(Source.ORDERS, IntakeRules.from_settings(IntakeSettings()))
     values = lines.to_pylist()
-    rows = intake.decode(values, [FAR_FUTURE_MS] * len(values), np.arange(len(values)).tolist()).table
+    rows = intake.decode(Packed.of(values), [FAR_FUTURE_MS] * len(values), np.arange(len(values)).tolist()).table
     header = MAGIC + SCHEMA_ID.to_bytes(HEADER_BYTES - len(MAGIC), "big")
     records = record_column(columns_of(avro_schema(EVENT_SCHEMAS[Source.ORDERS])), rows, {})
     return cast(pa.Array, _join(pa.scalar(header, pa.binary()), records, b""))

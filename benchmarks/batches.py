@@ -11,6 +11,7 @@ from benchmarks.feed import DISORDER_MS, SITE, BenchFeed
 from runtime.settings import IntakeSettings
 from runtime.store_local import LocalStore
 from schemas.codecs import schema_fingerprint
+from schemas.packed import Packed
 from schemas.records import Manifest
 from schemas.sources import BATCH_SCHEMAS, Source
 from schemas.windows import SiteWindows, SiteZones, WindowSpec
@@ -64,7 +65,7 @@ def _arrivals(feed: BenchFeed, partition: int) -> Iterator[Arrivals]:
     for chunk in feed.chunks():
         lines = chunk.lines.filter(pa.array(chunk.partitions == partition)).to_pylist()
         end = base + len(lines)
-        decoded = intake.decode(lines, [FAR_FUTURE_MS] * len(lines), np.arange(base, end).tolist())
+        decoded = intake.decode(Packed.of(lines), [FAR_FUTURE_MS] * len(lines), np.arange(base, end).tolist())
         yield Arrivals(base, end, assign_windows(decoded.table, windows), [])
         base = end
 

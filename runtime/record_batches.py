@@ -3,7 +3,7 @@
 aiokafka passes every record through a generator and an iterator of its own, though its parser yields whole batches. And
 an object per record, with a list for its headers, costs as much again later: the garbage collector looks through it, it
 is asked for each of its fields, and it is freed, when it has long left the CPU's caches. So records are taken apart as
-they are parsed, some hundred at a time, and few objects are kept: values, keys, and headers where there are any.
+they are parsed, some hundred at a time, and few objects are kept: keys, and headers where there are any.
 
 See `source_record` for what happens where aiokafka is not as known here.
 """
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from runtime.source_record import SourceRecord, Unwrapped, put_inside
+from schemas.packed import Packed
 
 Longs = npt.NDArray[np.int64]
 Headers = Sequence[tuple[str, bytes]]
@@ -49,7 +50,7 @@ class Records:
     offsets: Longs = field(default_factory=lambda: np.empty(0, np.int64))
     timestamps: Longs = field(default_factory=lambda: np.empty(0, np.int64))  # UTC milliseconds
     keys: Sequence[bytes | None] = ()
-    values: Sequence[bytes | None] = ()
+    values: Packed = field(default_factory=Packed)
     headers: Mapping[int, Headers] = field(default_factory=dict[int, Headers])
 
     @classmethod
@@ -60,7 +61,7 @@ class Records:
             np.array([record.offset for record in records], np.int64),
             np.array(timestamps, np.int64),
             [record.key for record in records],
-            [record.value for record in records],
+            Packed.of([record.value for record in records]),
             {index: record.headers for index, record in enumerate(records) if record.headers},
         )
 
@@ -120,7 +121,7 @@ def _concatenated(parts: Sequence[Records]) -> Records:
         np.concatenate([part.offsets for part in parts]),
         np.concatenate([part.timestamps for part in parts]),
         list(chain.from_iterable(part.keys for part in parts)),
-        list(chain.from_iterable(part.values for part in parts)),
+        Packed.joined(part.values for part in parts),
         {
             start + index: found
             for start, part in zip(starts, parts, strict=False)
@@ -173,7 +174,7 @@ class _AsOne:
 def _taken_apart(batch: Any) -> Records:
     """The records of a batch of aiokafka's."""
     keys: list[bytes | None] = []
-    values: list[bytes | None] = []
+    values: list[Packed] = []
     headers: dict[int, Headers] = {}
     offsets: list[int] = []
     timestamps: list[int] = []
@@ -181,11 +182,11 @@ def _taken_apart(batch: Any) -> Records:
     parsed = chain(batch)  # a batch itself can be asked for its iterator but once
     while records := list(islice(parsed, _AT_ONCE)):
         if any(found := [record.headers for record in records]):
-            headers |= {index: one for index, one in enumerate(found, len(values)) if one}
+            headers |= {index: one for index, one in enumerate(found, len(offsets)) if one}
         keys += [record.key for record in records]
-        values += [record.value for record in records]
+        values.append(Packed.of([record.value for record in records]))
         offsets += [record.offset for record in records]
         if not stamped:
             timestamps += [record.timestamp for record in records]
-    stamps = np.full(len(values), batch.max_timestamp) if stamped else np.array(timestamps, np.int64)
-    return Records(np.array(offsets, np.int64), stamps, keys, values, headers)
+    stamps = np.full(len(offsets), batch.max_timestamp) if stamped else np.array(timestamps, np.int64)
+    return Records(np.array(offsets, np.int64), stamps, keys, Packed.joined(values), headers)

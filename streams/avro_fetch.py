@@ -1,14 +1,15 @@
 """A fetch of Avro records to columns, without a Python loop over records.
 
 Kafka says where each record begins and ends, so each field is read of all records at once. A record is certain if
-every length and branch in it is what it may be, and its last field ends where the record does.
+every length and branch in it is what it may be, and its last field ends where the record does. (Something stands behind
+each record, the last one included, so that what reads on beyond it ends beyond it, too.)
 
 Writer schemas are resolved to ours for the plain cases: fields of the basic types by name, in any order, others among
 them, nullable or not. Records of any other schema, and all that is not certain, go to the careful gate.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,12 +20,12 @@ import pyarrow as pa
 from schemas.avro_bytes import AvroBytes, Longs
 from schemas.avro_fields import Column, Values
 from schemas.codecs import avro_schema
+from schemas.packed import Packed
 from schemas.sources import EVENT_SCHEMAS, FIELDS, FieldKind, Source
 from streams.avro_input import HEADER_BYTES, MAGIC, WriterSchema
 from streams.pieces import Positions, read_in_pieces
 
 _LONGEST_LENGTH = 9  # octets of a varint that are read for certain
-_BEHIND = b"\0"  # what is read beyond the last record then ends beyond it, too
 _WIRE_TYPES: dict[FieldKind, str] = {FieldKind.TIME: "long", FieldKind.INTEGER: "long", FieldKind.DECIMAL: "double"}
 #: What a writer may have where we want this, besides the same (Avro 1.12, Schema Resolution).
 _PROMOTED: dict[str, frozenset[str]] = {"long": frozenset({"int"}), "double": frozenset({"int", "long"})}
@@ -63,61 +64,49 @@ class AvroColumns:
         """Whether there is any schema that it reads."""
         return bool(self._plans)
 
-    def read(self, values: Sequence[bytes | None]) -> Iterable[tuple[pa.Table, Positions]]:
+    def read(self, values: Packed) -> Iterator[tuple[pa.Table, Positions]]:
         """Those records that are certainly right, by schema, and where they stood."""
-        by_schema: dict[bytes, list[int]] = {header: [] for header in self._plans}
-        for row, value in enumerate(values):
-            if value is not None and (rows := by_schema.get(value[:HEADER_BYTES])) is not None:
-                rows.append(row)
-        for header, rows in by_schema.items():
-            if rows:
-                plan, records = self._plans[header], [cast(bytes, values[row]) for row in rows]
-                yield self._read(plan, records, np.array(rows, np.int64))
+        source = AvroBytes(values.data)
+        with_header = np.flatnonzero(values.sizes >= HEADER_BYTES)
+        headers = source.octets[values.starts[with_header, None] + np.arange(HEADER_BYTES)]
+        for header, plan in self._plans.items():
+            rows = with_header[(headers == np.frombuffer(header, np.uint8)).all(axis=1)]
+            if len(rows):
+                yield self._read(plan, source, values, rows)
 
-    def _read(self, plan: Plan, records: list[bytes], positions: Positions) -> tuple[pa.Table, Positions]:
-        lengths = np.fromiter(map(len, records), np.int64, len(records))
-        sound = np.flatnonzero(self._walk(plan, records, lengths)[1])
-        kept = records if len(sound) == len(records) else [records[row] for row in sound.tolist()]
-        return read_in_pieces(lambda piece: self._table(plan, piece), kept, positions[sound], self._nothing)
+    def _read(self, plan: Plan, source: AvroBytes, values: Packed, rows: Positions) -> tuple[pa.Table, Positions]:
+        """Every field of these records at once, and of the sound ones columns."""
+        at, sound = values.starts[rows] + HEADER_BYTES, np.ones(len(rows), np.bool_)
+        found: dict[str, Values] = {}
+        for field in plan.fields:
+            found[field.column.name], at, fits = _read_field(field, source, at)
+            sound &= fits
+        kept = np.flatnonzero(sound & (at == values.ends[rows]))
+        return read_in_pieces(lambda piece: self._table(plan, source, found, piece), kept, rows[kept], self._nothing)
 
-    def _table(self, plan: Plan, records: Sequence[bytes]) -> pa.Table | None:
-        """Records that are known to be sound; None where one of them has a text that is not UTF-8."""
-        if not records:
+    def _table(self, plan: Plan, source: AvroBytes, found: Mapping[str, Values], rows: Longs) -> pa.Table | None:
+        """These of the records, which are sound; None where one of them has a text that is not UTF-8."""
+        if not len(rows):
             return None
-        lengths = np.fromiter(map(len, records), np.int64, len(records))
-        (source, found), _ = self._walk(plan, records, lengths)
         try:
-            arrays = [self._array(column, plan, source, found, len(records)) for column in self._columns]
+            arrays = [self._array(column, plan, source, found, rows) for column in self._columns]
         except pa.ArrowInvalid:
             return None
         return pa.table(arrays, names=[column.name for column in self._columns])
 
-    def _array(
-        self, column: Column, plan: Plan, source: AvroBytes, found: Mapping[str, Values], records: int
-    ) -> pa.Array:
+    @staticmethod
+    def _array(column: Column, plan: Plan, source: AvroBytes, found: Mapping[str, Values], rows: Longs) -> pa.Array:
         values = found.get(column.name)
         if values is None:
-            return pa.nulls(records, column.arrow_type)
+            return pa.nulls(len(rows), column.arrow_type)
+        if len(rows) < len(values.content):
+            values = values.pick(rows)
         content = values.content
         if column.name == "event_time":
             content = content // plan.ticks_per_ms
         elif column.avro_type == "double":
             content = content.astype(np.float64)
         return Values(content, values.valid).to_arrow(column, source.octets)
-
-    @staticmethod
-    def _walk(
-        plan: Plan, records: Sequence[bytes], lengths: Longs
-    ) -> tuple[tuple[AvroBytes, dict[str, Values]], Flags]:
-        """Every field of the records, and which records are sound."""
-        source = AvroBytes(b"".join([*records, _BEHIND]))
-        ends = np.cumsum(lengths)
-        at, sound = ends - lengths + HEADER_BYTES, np.ones(len(records), np.bool_)
-        found: dict[str, Values] = {}
-        for field in plan.fields:
-            found[field.column.name], at, fits = _read_field(field, source, at)
-            sound &= fits
-        return (source, found), sound & (at == ends)
 
 
 def _read_field(field: WriterField, source: AvroBytes, at: Longs) -> tuple[Values, Longs, Flags]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from schemas.packed import Packed
 from schemas.sources import FIELDS, Source
 from streams.avro_fetch import AvroColumns
 from streams.columns import column_check, event_columns
@@ -46,19 +47,18 @@ class FastGate:
         self._checks = [column_check(field, rules) for field in FIELDS[source]]
         self._max_future_skew_ms = rules.max_future_skew_ms
 
-    def accept(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int] | Positions) -> Accepted:
-        """Those records that are certainly right; both sequences have one element per record."""
+    def accept(self, values: Packed, timestamps_ms: Sequence[int] | Positions) -> Accepted:
+        """Those records that are certainly right; both have one element per record."""
         latest = np.asarray(timestamps_ms, np.int64) + self._max_future_skew_ms
         accepted = Accepted(self._schema.empty_table(), np.empty(0, np.int64))
-        rest = np.arange(len(values))
+        rest = np.ones(len(values), np.bool_)
         if self._avro.known:
             for raw, positions in self._avro.read(values):
                 accepted = accepted.merged(self._check(raw, positions, latest))
-                rest = np.setdiff1d(rest, positions, assume_unique=True)
-        if len(rest):
-            others = values if len(rest) == len(values) else [values[row] for row in rest.tolist()]
-            raw, positions = self._json.read(others)
-            accepted = accepted.merged(self._check(raw, rest[positions], latest))
+                rest[positions] = False
+        if rest.any():
+            raw, positions = self._json.read(values.pick(rest))
+            accepted = accepted.merged(self._check(raw, np.flatnonzero(rest)[positions], latest))
         return accepted
 
     def _check(self, raw: pa.Table, positions: Positions, latest: Positions) -> Accepted:

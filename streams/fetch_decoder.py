@@ -46,7 +46,7 @@ class FetchDecoder:
         rows = assign_windows(decoded.table, self._windows)
         if counted:
             metrics.RECORDS.labels(self._source).inc(len(records))
-            metrics.BYTES.labels(self._source).inc(sum(map(len, filter(None, records.values))))
+            metrics.BYTES.labels(self._source).inc(records.values.bytes)
             for letter in letters:
                 metrics.DEAD_LETTERS.labels(self._source, letter.error_class.value).inc()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import ErrorClass
+from schemas.packed import Packed
 from schemas.sources import FIELDS, Source
 from schemas.topics import MAX_RECORD_BYTES
 from streams.avro_input import MAGIC, AvroInput
@@ -79,11 +80,11 @@ class Intake:
 
     def decode(
         self,
-        values: Sequence[bytes | None],
+        values: Packed,
         timestamps_ms: Sequence[int] | Positions,
         offsets: Sequence[int] | Positions,
     ) -> Decoded:
-        """Judge a fetch; the three sequences have one element per record, `offsets` ascending."""
+        """Judge a fetch; all three have one element per record, `offsets` ascending."""
         accepted = self._accept(values, timestamps_ms)
         doubtful = np.delete(np.arange(len(values)), accepted.positions).tolist()
         rejections: list[Rejection] = []
@@ -100,7 +101,7 @@ class Intake:
         table = accepted.table.append_column(pa.field("source_offset", pa.int64(), False), pa.array(source_offsets))
         return Decoded(table, rejections, len(doubtful))
 
-    def _accept(self, values: Sequence[bytes | None], timestamps_ms: Sequence[int] | Positions) -> Accepted:
+    def _accept(self, values: Packed, timestamps_ms: Sequence[int] | Positions) -> Accepted:
         try:
             return self._fast.accept(values, timestamps_ms)
         except MemoryError:

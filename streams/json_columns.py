@@ -7,13 +7,11 @@ only be the end of one object and the beginning of the next.
 
 Arrow also lets pass what RFC 8259 does not: bytes that are not UTF-8, `NaN` and `Inf`, and any depth of nesting.
 
-It refuses a block as a whole. Then those in braces are tried without the others, for what goes wrong most is a record
-that was cut off. After that msgspec picks out the records that have the right shape, and if Arrow is still not content,
+It refuses a block as a whole. So what is not in braces is left out from the beginning, for most records that go wrong
+were cut off. If it refuses the others, msgspec picks out those of the right shape, and if Arrow is still not content,
 they are read in pieces.
 """
 
-from collections.abc import Sequence
-from itertools import compress
 from typing import Any
 
 import msgspec
@@ -21,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 
+from schemas.packed import Packed
 from schemas.sources import FIELDS, Field, FieldKind, Source
 from schemas.topics import MAX_RECORD_BYTES
 from streams.event_times import Mask
@@ -42,20 +41,16 @@ class JsonColumns:
         self._has_shape = msgspec.json.Decoder(_shape_of(source)).decode
         self._nothing = schema.empty_table()
 
-    def read(self, values: Sequence[bytes | None]) -> tuple[pa.Table, Positions]:
+    def read(self, values: Packed) -> tuple[pa.Table, Positions]:
         """Those records that are certainly JSON objects with the right type in every field, and where they stood."""
-        whole = self._table(values, strict=False) if all(values) else None  # most fetches are right as a whole
-        if whole is not None:
-            return whole, np.arange(len(values))
-        braced = _in_braces([value or b"" for value in values])
-        positions = np.flatnonzero(braced)
-        texts: list[bytes | None] = list(compress(values, braced.tolist()))
-        whole = self._table(texts, strict=False) if len(texts) < len(values) else None
+        braced = _in_braces(values)
+        positions, values = np.flatnonzero(braced), values.pick(braced)
+        whole = self._table(values, strict=False)  # most fetches are right but for what was cut off
         if whole is not None:
             return whole, positions
-        positions = positions[np.array([self._shaped(text) for text in texts], np.bool_)]
-        texts = [values[row] for row in positions.tolist()]
-        return read_in_pieces(lambda piece: self._table(piece, strict=True), texts, positions, self._nothing)
+        shaped = np.fromiter(map(self._shaped, values), np.bool_, len(values))
+        positions, values = positions[shaped], values.pick(shaped)
+        return read_in_pieces(lambda piece: self._table(piece, strict=True), values, positions, self._nothing)
 
     def _shaped(self, value: bytes | None) -> bool:
         try:
@@ -64,46 +59,34 @@ class JsonColumns:
             return False
         return True
 
-    def _table(self, texts: Sequence[Any], *, strict: bool) -> pa.Table | None:
-        """All these records, or None where one of them is in doubt; `strict`: they are known to be strict JSON."""
-        block = b"\n".join(texts)
-        if not texts or not _unmistakable(block, texts) or not (strict or _finite(block)):
+    def _table(self, values: Packed, *, strict: bool) -> pa.Table | None:
+        """All these records, which are in braces; None where one is in doubt. `strict`: they are strict JSON."""
+        if not len(values) or not _unmistakable(values) or not (strict or _finite(values.data)):
             return None
-        options = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
+        options = pj.ReadOptions(use_threads=False, block_size=len(values.data) + 1)
         try:
-            table = pj.read_json(pa.BufferReader(block), options, self._options)
+            table = pj.read_json(pa.BufferReader(values.data), options, self._options)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return None
-        return table if table.num_rows == len(texts) else None
+        return table if table.num_rows == len(values) else None
 
 
-def _in_braces(values: Sequence[bytes]) -> Mask:
-    """Which values begin with `{` and end with `}`."""
-    characters = np.frombuffer(b"".join(values) + b" ", np.uint8)  # a blank, in case that there is nothing
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    ends = np.cumsum(lengths)
-    # An empty value has no characters: what stands before it and behind it says nothing.
-    return (lengths > 0) & (characters[ends - lengths] == _OPEN) & (characters[ends - 1] == _CLOSE)
+def _in_braces(values: Packed) -> Mask:
+    """Which values begin with `{` and end with `}`; of none or an empty one, what is looked at is not its own."""
+    octets = values.octets
+    return (values.sizes > 0) & (octets[values.starts] == _OPEN) & (octets[values.ends - 1] == _CLOSE)
 
 
-def _unmistakable(block: bytes, texts: Sequence[bytes]) -> bool:
-    """Whether each of these texts, none empty, is in braces, and none too long, too deep, or not UTF-8.
-
-    `block` is the texts, joined by newlines. Errs on the side of doubt.
-    """
-    characters = np.frombuffer(block, np.uint8)
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    ends = np.cumsum(lengths + 1) - 1
-    if (characters[ends - lengths] != _OPEN).any() or (characters[ends - 1] != _CLOSE).any():
-        return False
-    if lengths.max() > MAX_RECORD_BYTES:
+def _unmistakable(values: Packed) -> bool:
+    """Whether none of these values, each in braces, is too long, too deep, or not UTF-8. Errs on the side of doubt."""
+    if values.sizes.max() > MAX_RECORD_BYTES:
         return False
     # Each object opens at least one bracket, so none can open more than what the others leave.
-    brackets = np.count_nonzero(characters == _OPEN) + np.count_nonzero(characters == _OPEN_ARRAY)
-    if brackets - len(texts) >= NESTING_LIMIT:
+    brackets = np.count_nonzero(values.octets == _OPEN) + np.count_nonzero(values.octets == _OPEN_ARRAY)
+    if brackets - len(values) >= NESTING_LIMIT:
         return False
     try:  # a newline is no part of any longer character, so all are UTF-8 exactly if the whole is
-        block.decode("utf-8")
+        values.data.decode("utf-8")
     except UnicodeDecodeError:
         return False
     return True

@@ -1,7 +1,7 @@
 """Reading many records as one, where a single odd one makes the reading fail as a whole."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,20 @@ import pyarrow as pa
 DOUBT_RECORDS = 8  # so few are not taken apart any further
 
 Positions = npt.NDArray[np.int64]  # indices of records in the fetch, ascending
-T = TypeVar("T")
+
+
+class Cuttable(Protocol):
+    """What can be cut into parts of its own kind."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: slice, /) -> Any: ...
+
+
+T = TypeVar("T", bound=Cuttable)
 
 
 def read_in_pieces(
-    read: Callable[[Sequence[T]], pa.Table | None], records: Sequence[T], positions: Positions, nothing: pa.Table
+    read: Callable[[T], pa.Table | None], records: T, positions: Positions, nothing: pa.Table
 ) -> tuple[pa.Table, Positions]:
     """Read all records that can be read, and where they stood; `read` returns None where one of them is in doubt.
 
@@ -27,7 +36,7 @@ def read_in_pieces(
 
 
 def _pieces(
-    read: Callable[[Sequence[T]], pa.Table | None], records: Sequence[T], positions: Positions
+    read: Callable[[T], pa.Table | None], records: T, positions: Positions
 ) -> Iterator[tuple[pa.Table, Positions]]:
     table = read(records)
     if table is not None:

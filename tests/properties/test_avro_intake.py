@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.settings import IntakeSettings
 from schemas.codecs import avro_schema
+from schemas.packed import Packed
 from schemas.sources import EVENT_SCHEMAS, Source
 from streams.avro_input import WriterSchema
 from streams.event_times import END_MS
@@ -146,7 +147,7 @@ def bits(row: tuple[Any, ...]) -> list[Any]:
 def test_a_fetch_of_avro_is_judged_as_each_of_its_records_alone(values: list[bytes | None]) -> None:
     """Same verdicts, same rows to the bit, in the order of the records, whatever schemas are mixed."""
     timestamps, offsets = [END_MS] * len(values), [7 + 3 * index for index in range(len(values))]
-    decoded = INTAKE.decode(values, timestamps, offsets)
+    decoded = INTAKE.decode(Packed.of(values), timestamps, offsets)
     verdicts = [INTAKE.judge(value, END_MS) for value in values]
     rows = [[*bits(v), o] for v, o in zip(verdicts, offsets, strict=True) if not isinstance(v, Fault)]
     assert [bits(tuple(row.values())) for row in decoded.table.to_pylist()] == rows
@@ -165,7 +166,7 @@ def test_right_records_of_plain_schemas_are_read_by_column(numbers_: list[int]) 
         names = {field["name"] for field in WRITERS[number]["fields"]}
         fastavro.schemaless_writer(body, PARSED[number], {name: event_[name] for name in names})
         values.append(b"\0" + number.to_bytes(4, "big") + body.getvalue())
-    decoded = INTAKE.decode(values, [END_MS] * len(values), list(range(len(values))))
+    decoded = INTAKE.decode(Packed.of(values), [END_MS] * len(values), list(range(len(values))))
     assert decoded.judged == 0
     assert decoded.table.num_rows == len(values)
     assert set(decoded.table.column("event_time").to_pylist()) == {GOOD["event_time"]}

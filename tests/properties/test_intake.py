@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from runtime.settings import IntakeSettings
 from schemas.errors import ErrorClass
+from schemas.packed import Packed
 from schemas.sources import FIELDS, Field, FieldKind, Source
 from streams.columns import column_check
 from streams.event_times import END_MS, parse_time, read_times
@@ -234,7 +235,7 @@ def test_a_fetch_is_judged_as_each_of_its_records_alone(source: Source, data: st
     clocks = data.draw(st.lists(st.sampled_from([LATER, LATER, LATER, 0, 1_300_000_000_000]), min_size=12, max_size=12))
     timestamps = clocks[: len(values)]
     offsets = [7 + 3 * index for index in range(len(values))]
-    decoded = intake.decode(values, timestamps, offsets)
+    decoded = intake.decode(Packed.of(values), timestamps, offsets)
     verdicts = [intake.judge(value, timestamp) for value, timestamp in zip(values, timestamps, strict=True)]
     expected = [
         [*bits(verdict), offset]
@@ -282,7 +283,7 @@ def test_an_event_time_may_be_ahead_of_the_kafka_timestamp_by_the_skew_and_no_mo
         b'"order_id":"1","line":1}'
     )
     timestamp = 1_298_974_500_000 - ahead_ms
-    decoded = INTAKES[Source.ORDERS].decode([line], [timestamp], [0])
+    decoded = INTAKES[Source.ORDERS].decode(Packed.of([line]), [timestamp], [0])
     refused = [ErrorClass.FUTURE_EVENT_TIME] if ahead_ms > SKEW_MS else []
     assert [rejection.error_class for rejection in decoded.rejections] == refused
     assert decoded.table.num_rows == 1 - len(refused)

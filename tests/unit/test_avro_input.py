@@ -15,6 +15,7 @@ from runtime.settings import IntakeSettings
 from sandbox.malformed import MALFORMED_AVRO_KINDS, MalformedKind, write_schema_dir
 from schemas.codecs import avro_schema
 from schemas.errors import ErrorClass
+from schemas.packed import Packed
 from schemas.sources import EVENT_SCHEMAS, FIELDS, Source
 from streams.avro_input import WriterSchema
 from streams.intake import Fault, Intake, IntakeRules
@@ -61,7 +62,7 @@ def judge(data: bytes, writer: Mapping[str, Any], source: Source = Source.ORDERS
     """The row by field, or the fault; `decode` agrees."""
     intake = Intake(source, replace(RULES, avro_schemas={7: WriterSchema.parse(writer)}))
     verdict = intake.judge(data, NOW_MS)
-    decoded = intake.decode([data], [NOW_MS], [0])
+    decoded = intake.decode(Packed.of([data]), [NOW_MS], [0])
     if isinstance(verdict, Fault):
         (rejection,) = decoded.rejections
         assert (rejection.error_class, rejection.path, rejection.message, rejection.stage) == verdict

@@ -12,6 +12,7 @@ from benchmarks.avro_lines import SCHEMA_ID
 from benchmarks.feed import CHUNK, DISORDER_MS, EVENTS_PER_SECOND, LATE_BY_MS, BenchFeed, Chunk
 from runtime.settings import IntakeSettings
 from schemas.codecs import avro_schema
+from schemas.packed import Packed
 from schemas.sources import EVENT_SCHEMAS, Source
 from streams.avro_input import WriterSchema
 from streams.intake import Intake, IntakeRules
@@ -30,7 +31,7 @@ def test_the_intake_accepts_every_line(chunks: list[Chunk]) -> None:
     intake = Intake(Source.ORDERS, IntakeRules.from_settings(IntakeSettings()))
     lines = chunks[-1].lines.to_pylist()
     offsets = list(range(len(lines)))
-    decoded = intake.decode(lines, [2**43] * len(lines), offsets)
+    decoded = intake.decode(Packed.of(lines), [2**43] * len(lines), offsets)
     assert not decoded.rejections
     assert decoded.table.column("source_offset").to_pylist() == offsets
     np.testing.assert_array_equal(decoded.table.column("event_time").to_numpy(), chunks[-1].event_times)
@@ -135,9 +136,9 @@ def test_the_avro_flavour_is_the_same_events_under_our_schema() -> None:
     schemas = {SCHEMA_ID: WriterSchema.parse(avro_schema(EVENT_SCHEMAS[Source.ORDERS]))}
     intake = Intake(Source.ORDERS, replace(rules, avro_schemas=schemas))
     clocks, offsets = [2**43] * 2_000, list(range(2_000))
-    decoded = intake.decode(avro.lines.to_pylist(), clocks, offsets)
+    decoded = intake.decode(Packed.of(avro.lines.to_pylist()), clocks, offsets)
     assert decoded.judged == 0
-    assert decoded.table.equals(intake.decode(plain.lines.to_pylist(), clocks, offsets).table)
+    assert decoded.table.equals(intake.decode(Packed.of(plain.lines.to_pylist()), clocks, offsets).table)
 
 
 def test_the_dirty_flavour_is_cut_off_or_late_here_and_there() -> None:
@@ -145,7 +146,7 @@ def test_the_dirty_flavour_is_cut_off_or_late_here_and_there() -> None:
     feed = BenchFeed(events=20_000, flavour="dirty")
     plain, dirty = next(BenchFeed(events=20_000).chunks()), next(feed.chunks())
     intake = Intake(Source.ORDERS, IntakeRules.from_settings(IntakeSettings()))
-    decoded = intake.decode(dirty.lines.to_pylist(), [2**43] * 20_000, list(range(20_000)))
+    decoded = intake.decode(Packed.of(dirty.lines.to_pylist()), [2**43] * 20_000, list(range(20_000)))
     assert len(decoded.rejections) == feed.refused()
     assert 150 < feed.refused() < 250
     late = int((plain.event_times - dirty.event_times == LATE_BY_MS).sum())

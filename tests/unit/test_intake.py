@@ -12,6 +12,7 @@ from runtime.settings import IntakeSettings
 from sandbox.generated_feed import generated_feed
 from sandbox.malformed import MALFORMED_KINDS, NESTING_LIMIT, RECORD_LIMIT_BYTES, MalformedKind, json_line
 from schemas.errors import ErrorClass
+from schemas.packed import Packed
 from schemas.sources import FIELDS, Source
 from streams.event_times import END_MS
 from streams.intake import Fault, Intake, IntakeRules
@@ -31,7 +32,7 @@ def verdict(line: bytes | None, source: Source = Source.ORDERS, timestamp_ms: in
     """`accepted`, or class and path; both gates agree on it."""
     intake = INTAKES[source]
     judged = intake.judge(line, timestamp_ms)
-    decoded = intake.decode([line], [timestamp_ms], [0])
+    decoded = intake.decode(Packed.of([line]), [timestamp_ms], [0])
     assert [(r.error_class, r.path) for r in decoded.rejections] == ([judged[:2]] if isinstance(judged, Fault) else [])
     return f"{judged.error_class} {judged.path}" if isinstance(judged, Fault) else "accepted"
 
@@ -46,7 +47,7 @@ def value_of(field: str, line: bytes, source: Source = Source.ORDERS) -> Any:
     """What an accepted record has in a field."""
     row = INTAKES[source].judge(line, NOW_MS)
     assert not isinstance(row, Fault), row
-    (from_table,) = INTAKES[source].decode([line], [NOW_MS], [0]).table.column(field).to_pylist()
+    (from_table,) = INTAKES[source].decode(Packed.of([line]), [NOW_MS], [0]).table.column(field).to_pylist()
     by_hand = row[[rule.name for rule in FIELDS[source]].index(field)]
     assert from_table == by_hand
     return by_hand
@@ -76,7 +77,7 @@ def value_of(field: str, line: bytes, source: Source = Source.ORDERS) -> Any:
 )
 def test_an_event_becomes_a_row_of_all_its_fields(source: Source, row: Mapping[str, Any]) -> None:
     """In the order of the contract, then the offset; quantities are doubles, the time is UTC milliseconds."""
-    table = INTAKES[source].decode([json_line(source)], [NOW_MS], [4711]).table
+    table = INTAKES[source].decode(Packed.of([json_line(source)]), [NOW_MS], [4711]).table
     (found,) = table.to_pylist()
     assert list(found) == [*(field.name for field in FIELDS[source]), "source_offset"]
     assert found == found | row | {"site_id": "UK-DC1", "source_offset": 4711}
@@ -93,7 +94,7 @@ def test_columns_have_the_types_that_batches_want(source: Source) -> None:
     spaced = json_line(source).replace(b"T1", b"t1", 1)  # known to the careful gate only
     for values in ([], [None], [json_line(source)], [spaced], [json_line(source), None, spaced]):
         count = len(values)
-        assert INTAKES[source].decode(values, [NOW_MS] * count, list(range(count))).table.schema == expected
+        assert INTAKES[source].decode(Packed.of(values), [NOW_MS] * count, list(range(count))).table.schema == expected
 
 
 @pytest.mark.parametrize("source", Source)
@@ -102,7 +103,7 @@ def test_a_feed_of_right_records_is_left_to_the_fast_gate(source: Source) -> Non
     lines = [line for _, line in generated_feed(2_000).lines[source]]
     with_extra = [line[:-1] + b',"picker":{"id":[7,null]},"note":"\\u00e9 \xe2\x82\xac"}' for line in lines]
     for values in (lines, with_extra):
-        decoded = INTAKES[source].decode(values, [NOW_MS] * len(lines), list(range(len(lines))))
+        decoded = INTAKES[source].decode(Packed.of(values), [NOW_MS] * len(lines), list(range(len(lines))))
         assert (decoded.table.num_rows, decoded.rejections, decoded.judged) == (len(lines), [], 0)
 
 
@@ -110,7 +111,7 @@ def test_rows_keep_the_order_of_their_records_whichever_gate_accepted_them() -> 
     """Fast, careful, refused, fast, careful: offsets ascend, and the refused record is named by its place."""
     careful = order(event_time='"2011-03-01t10:15:00z"')
     values = [order(event_id='"0"'), careful, b"{", order(event_id='"3"'), careful]
-    decoded = ORDERS.decode(values, [NOW_MS] * 5, [10, 11, 20, 30, 31])
+    decoded = ORDERS.decode(Packed.of(values), [NOW_MS] * 5, [10, 11, 20, 30, 31])
     assert decoded.table.column("source_offset").to_pylist() == [10, 11, 30, 31]
     assert decoded.table.column("event_id").to_pylist() == ["0", "malformed-1", "3", "malformed-1"]
     assert [(rejection.index, rejection.stage) for rejection in decoded.rejections] == [(2, "decode")]
@@ -156,7 +157,7 @@ def test_more_skus_than_the_fast_gate_remembers_are_read_all_the_same() -> None:
     base = order(sku='"@"')
     values = [base.replace(b"@", b"a%d" % number) for number in range(70_000)]
     for _ in range(2):
-        decoded = ORDERS.decode(values, [NOW_MS] * len(values), range(len(values)))
+        decoded = ORDERS.decode(Packed.of(values), [NOW_MS] * len(values), range(len(values)))
         assert decoded.judged == 0
         assert decoded.table.column("sku").to_pylist() == [f"A{number}" for number in range(70_000)]
 
@@ -270,7 +271,7 @@ def test_an_event_may_be_five_minutes_ahead_of_its_kafka_timestamp() -> None:
     """The skew is a setting; one millisecond more is the future."""
     line = order(event_time='"2011-03-01T10:15:00Z"')
     assert verdict(line, timestamp_ms=1_298_974_200_000) == "accepted"
-    assert ORDERS.decode([line], [1_298_974_200_000], [0]).judged == 0
+    assert ORDERS.decode(Packed.of([line]), [1_298_974_200_000], [0]).judged == 0
     assert verdict(line, timestamp_ms=1_298_974_199_999) == "future_event_time $.event_time"
     assert "300001 ms later than the record's Kafka timestamp" in message(line, 1_298_974_199_999)
 
@@ -282,7 +283,7 @@ def test_an_event_may_be_five_minutes_ahead_of_its_kafka_timestamp() -> None:
 def test_each_malformed_kind_is_refused_for_its_reason(kind: MalformedKind) -> None:
     """Class, path and stage; in company of right records, which are accepted."""
     right = json_line(kind.source)
-    decoded = INTAKES[kind.source].decode([right, kind.line, right], [NOW_MS] * 3, [1, 2, 3])
+    decoded = INTAKES[kind.source].decode(Packed.of([right, kind.line, right]), [NOW_MS] * 3, [1, 2, 3])
     (found,) = decoded.rejections
     stage = "decode" if kind.path == "$" else "validate"
     assert (found.index, found.error_class, found.path, found.stage) == (1, kind.error_class, kind.path, stage)
@@ -336,7 +337,7 @@ def test_a_record_of_exactly_the_limit_is_accepted() -> None:
     assert len(exact) == RECORD_LIMIT_BYTES
     assert verdict(exact) == "accepted"
     assert verdict(exact + b" ") == "too_large $"
-    assert ORDERS.decode([exact, order()], [NOW_MS] * 2, [0, 1]).judged == 0
+    assert ORDERS.decode(Packed.of([exact, order()]), [NOW_MS] * 2, [0, 1]).judged == 0
 
 
 def test_nesting_is_counted_outside_of_texts() -> None:
@@ -348,7 +349,7 @@ def test_nesting_is_counted_outside_of_texts() -> None:
     assert verdict(order(extra='"' + '\\"[{' * 200 + '"')) == "accepted"
     assert verdict(order(extra="[" + ",".join(["[]"] * 200) + "]")) == "accepted"
     company = [order(), order(extra="[" * 150 + "]" * 150), order()]
-    assert [r.index for r in ORDERS.decode(company, [NOW_MS] * 3, [0, 1, 2]).rejections] == [1]
+    assert [r.index for r in ORDERS.decode(Packed.of(company), [NOW_MS] * 3, [0, 1, 2]).rejections] == [1]
 
 
 def test_the_first_fault_in_the_order_of_the_contract_is_the_verdict() -> None:
@@ -424,7 +425,7 @@ def test_an_unexpected_exception_is_a_verdict_of_class_internal() -> None:
 
 def test_a_failure_of_the_fast_gate_costs_time_only() -> None:
     """A timestamp of 65 bits breaks it, and the careful gate gives the verdicts."""
-    decoded = ORDERS.decode([order(), b"{"], [2**64, NOW_MS], [0, 1])
+    decoded = ORDERS.decode(Packed.of([order(), b"{"]), [2**64, NOW_MS], [0, 1])
     assert decoded.table.num_rows == 1
     assert [(rejection.index, rejection.error_class) for rejection in decoded.rejections] == [(1, ErrorClass.NOT_JSON)]
     assert decoded.judged == 2
