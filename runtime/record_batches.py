@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from runtime.source_record import SourceRecord, Unwrapped, put_inside
-from schemas.packed import Packed
+from schemas.packed import Packed, Packer
 
 Longs = npt.NDArray[np.int64]
 Headers = Sequence[tuple[str, bytes]]
@@ -174,7 +174,7 @@ class _AsOne:
 def _taken_apart(batch: Any) -> Records:
     """The records of a batch of aiokafka's."""
     keys: list[bytes | None] = []
-    values: list[Packed] = []
+    values = Packer()
     headers: dict[int, Headers] = {}
     offsets: list[int] = []
     timestamps: list[int] = []
@@ -184,9 +184,9 @@ def _taken_apart(batch: Any) -> Records:
         if any(found := [record.headers for record in records]):
             headers |= {index: one for index, one in enumerate(found, len(offsets)) if one}
         keys += [record.key for record in records]
-        values.append(Packed.of([record.value for record in records]))
+        values.add([record.value for record in records])
         offsets += [record.offset for record in records]
         if not stamped:
             timestamps += [record.timestamp for record in records]
     stamps = np.full(len(offsets), batch.max_timestamp) if stamped else np.array(timestamps, np.int64)
-    return Records(np.array(offsets, np.int64), stamps, keys, Packed.joined(values), headers)
+    return Records(np.array(offsets, np.int64), stamps, keys, values.packed(), headers)

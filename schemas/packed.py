@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self, overload
+from typing import Self, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,28 +13,46 @@ NEWLINE = b"\n"
 MISSING = -1  # the size of a value that is None
 
 
+class Packer:
+    """Packs values some hundred at a time."""
+
+    def __init__(self) -> None:
+        self._texts: list[bytes] = []
+        self._sizes: list[int] = []
+
+    def add(self, values: Sequence[bytes | None]) -> None:
+        """These come next."""
+        if not values:
+            return
+        try:
+            self._texts.append(NEWLINE.join(values))  # pyright: ignore[reportArgumentType]
+            self._sizes += map(len, values)  # pyright: ignore[reportArgumentType]
+        except TypeError:  # there is no joining None
+            self._texts.append(NEWLINE.join([value or b"" for value in values]))
+            self._sizes += [MISSING if value is None else len(value) for value in values]
+
+    def packed(self) -> "Packed":
+        """All of them."""
+        return Packed(NEWLINE.join([*self._texts, b""]), np.array(self._sizes, np.int64))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed(Sequence[bytes | None]):
     """Values side by side in `data`, each followed by a newline; `sizes` has shape (n,).
 
-    Value i is `data[ends[i] - sizes[i] : ends[i]]`, or None where its size is `MISSING`.
+    Value i is `data[starts[i] : ends[i]]`, or None where its size is `MISSING`.
     """
 
     data: bytes = b""
     sizes: Longs = field(default_factory=lambda: np.empty(0, np.int64))
-    ends: Longs = field(init=False)
+    _ends: Longs | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ends", np.cumsum(np.maximum(self.sizes, 0) + len(NEWLINE)) - len(NEWLINE))
-
-    @classmethod
-    def of(cls, values: Sequence[bytes | None]) -> Self:
+    @staticmethod
+    def of(values: Sequence[bytes | None]) -> "Packed":
         """These values."""
-        try:
-            return cls(NEWLINE.join([*values, b""]), np.array(list(map(len, values)), np.int64))  # pyright: ignore
-        except TypeError:  # there is no joining None
-            sizes = [MISSING if value is None else len(value) for value in values]
-            return cls(NEWLINE.join([*(value or b"" for value in values), b""]), np.array(sizes, np.int64))
+        packer = Packer()
+        packer.add(values)
+        return packer.packed()
 
     @classmethod
     def joined(cls, parts: Iterable["Packed"]) -> Self:
@@ -57,6 +75,13 @@ class Packed(Sequence[bytes | None]):
             return self._run(rows.start, max(rows.start, rows.stop))
         size, end = int(self.sizes[index]), int(self.ends[index])
         return None if size == MISSING else self.data[end - size : end]
+
+    @property
+    def ends(self) -> Longs:
+        """Where the newline behind each value stands; shape (n,)."""
+        if self._ends is None:
+            object.__setattr__(self, "_ends", np.cumsum(np.maximum(self.sizes, 0) + len(NEWLINE)) - len(NEWLINE))
+        return cast(Longs, self._ends)
 
     @property
     def starts(self) -> Longs:

@@ -1,6 +1,7 @@
 """From a fetch to what a partition admits: rows with their windows, and dead letters. Runs in a thread."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -47,7 +48,7 @@ class FetchDecoder:
         if counted:
             metrics.RECORDS.labels(self._source).inc(len(records))
             metrics.BYTES.labels(self._source).inc(records.values.bytes)
-            for letter in letters:
-                metrics.DEAD_LETTERS.labels(self._source, letter.error_class.value).inc()
+            for error_class, count in Counter(letter.error_class.value for letter in letters).items():
+                metrics.DEAD_LETTERS.labels(self._source, error_class).inc(count)
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
         return Arrivals(fetch.base, fetch.end, rows, letters, sum(map(wire_size, letters)))

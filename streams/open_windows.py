@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from schemas.offsets import add_hashes, hash_text, offsets_hash
 from schemas.records import ClosedBy, OpenWindow, Window
-from streams.windowing import WindowedRows
+from streams.windowing import Mask, WindowedRows
 
 WindowKey = tuple[str, int]  # site, start
 
@@ -82,9 +82,9 @@ class OpenWindows:
     def __len__(self) -> int:
         return len(self._buffers)
 
-    def add(self, rows: WindowedRows) -> None:
-        """Take on-time rows of any sites and windows."""
-        for group in rows.by_window():
+    def add(self, rows: WindowedRows, on_time: Mask | None = None) -> None:
+        """Take rows of any sites and windows; only those that are `on_time`, if given."""
+        for group in rows.by_window(on_time):
             site, start = group.site_ids[int(group.sites[0])], int(group.starts[0])
             buffer = self._buffers.get((site, start))
             if buffer is None:

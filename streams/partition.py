@@ -113,7 +113,7 @@ class Partition:
 
     def _replay(self, rows: WindowedRows) -> None:
         frontier = self.clock.frontier
-        self.windows.add(rows if frontier is None else rows.select(rows.ends > frontier))
+        self.windows.add(rows, None if frontier is None else rows.ends > frontier)
 
     def _finish_replay_if_due(self) -> None:
         if self.replaying or not self._replay_until:
@@ -148,8 +148,7 @@ class Partition:
             self.pending.corrections.append(corrections)
             self.pending.bytes += corrections.table.nbytes
             self._count(corrected=len(corrections))
-        if not late.all():
-            self.windows.add(rows.select(~late))
+        self.windows.add(rows, ~late)
         self._count(delivered=len(rows))
         if self.clock.observe(int(rows.event_times.max())):
             self._close(ClosedBy.WATERMARK)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from schemas.windows import SiteWindows, WindowGrid
 
+Mask = npt.NDArray[np.bool_]  # shape (rows,)
 Instants = npt.NDArray[np.int64]  # UTC milliseconds, shape (rows,)
 
 
@@ -28,7 +29,7 @@ class WindowedRows:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def select(self, mask: npt.NDArray[np.bool_]) -> "WindowedRows":
+    def select(self, mask: Mask) -> "WindowedRows":
         """The rows where `mask` holds, in the same order."""
         if mask.all():
             return self
@@ -46,22 +47,25 @@ class WindowedRows:
             self.ends[rows],
         )
 
-    def by_window(self) -> Iterator["WindowedRows"]:
-        """The rows of each (site, window), each group in offset order."""
-        yield from self._runs(self.sites, self.starts)
+    def by_window(self, among: Mask | None = None) -> Iterator["WindowedRows"]:
+        """The rows of each (site, window), each group in offset order; only those where `among` holds, if given."""
+        yield from self._runs(among, self.sites, self.starts)
 
     def by_site(self) -> Iterator["WindowedRows"]:
         """The rows of each site, each group in offset order."""
-        yield from self._runs(self.sites)
+        yield from self._runs(None, self.sites)
 
-    def _runs(self, *keys: npt.NDArray[np.int64]) -> Iterator["WindowedRows"]:
-        if not len(self):
+    def _runs(self, among: Mask | None, *keys: npt.NDArray[np.int64]) -> Iterator["WindowedRows"]:
+        rows = np.arange(len(self)) if among is None else np.flatnonzero(among)
+        if not len(rows):
             return
+        keys = tuple(key[rows] for key in keys)
         if all(key[0] == key.max() == key.min() for key in keys):
-            yield self
+            yield self if len(rows) == len(self) else self._pick(rows)
             return
-        order = np.lexsort(keys[::-1])  # stable: equal keys stay in offset order
-        changes = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+        in_runs = np.lexsort(keys[::-1])  # stable: equal keys stay in offset order
+        order = rows[in_runs]
+        changes = np.any([key[in_runs][1:] != key[in_runs][:-1] for key in keys], axis=0)
         bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(order)]
         for begin, end in pairwise(bounds):
             # A copy, not a slice: a slice would keep the whole fetch in memory for as long as its window is open.

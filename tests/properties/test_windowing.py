@@ -79,19 +79,21 @@ def test_a_fetch_gets_the_windows_of_its_rows(table: pa.Table, windows: SiteWind
     assert_table_agrees(rows)
 
 
-@given(tables(), st.sampled_from(WINDOWS))
-def test_groups_share_out_the_rows(table: pa.Table, windows: SiteWindows) -> None:
-    """`by_window` and `by_site` put each row in one group, one group per key, each in offset order."""
+@given(tables(), st.sampled_from(WINDOWS), st.data())
+def test_groups_share_out_the_rows(table: pa.Table, windows: SiteWindows, data: st.DataObject) -> None:
+    """`by_window` and `by_site` put each row in one group, one group per key, each in offset order; all or some."""
     rows = assign_windows(table, windows)
-    for groups, key_of in (
-        (list(rows.by_window()), lambda row: (row[0], row[3])),
-        (list(rows.by_site()), lambda row: row[0]),
+    some = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))), dtype=bool)
+    for groups, key_of, whole in (
+        (list(rows.by_window()), lambda row: (row[0], row[3]), rows),
+        (list(rows.by_window(some)), lambda row: (row[0], row[3]), rows.select(some)),
+        (list(rows.by_site()), lambda row: row[0], rows),
     ):
         keys = [{key_of(row) for row in row_tuples(group)} for group in groups]
         assert all(len(key) == 1 for key in keys)
         assert len(set.union(set(), *keys)) == len(groups)
         shared_out = [row for group in groups for row in row_tuples(group)]
-        assert sorted(shared_out, key=lambda row: row[1]) == row_tuples(rows)
+        assert sorted(shared_out, key=lambda row: row[1]) == row_tuples(whole)
         for group in groups:
             assert group.offsets.tolist() == sorted(group.offsets.tolist())
             assert_table_agrees(group)
