@@ -180,8 +180,8 @@ def _config(settings: BatchSettings) -> dict[str, Any]:
         "TimeZone": "UTC",
         "memory_limit": f"{settings.database_bytes}B",
         "preserve_insertion_order": False,  # a query that an order matters to says so
-        # Groups by numbers of so many bits are places of an array: sums by series take a third of the time, and 10 MB for
-        # each thread. Where a site has more than 130,000 series of a source, they are summed up by hashes.
+        # Groups by numbers of so many bits are places of an array: sums by series take a third of the time, and 10 MB
+        # for each thread. Where a site has more than 130,000 series of a source, they are summed up by hashes.
         "perfect_ht_threshold": 17,
         "autoinstall_known_extensions": False,
         "python_enable_replacements": False,  # a Python variable is never taken for a table
