@@ -25,7 +25,7 @@ BEYOND_USE = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptE
 #: Views and macros, in an order in which each knows those that it uses.
 _DEFINITIONS = tuple(
     query
-    for stem in ("series", "units", "facts", "demand", "stability", "runs", "outbox", "deliveries")
+    for stem in ("series", "units", "facts", "fact_sums", "demand", "stability", "runs", "outbox", "deliveries")
     for name, query in load_queries(stem).items()
     if name.startswith("define_")
 )

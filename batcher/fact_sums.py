@@ -3,7 +3,8 @@
 from typing import Any
 
 from batcher.queries import Connection, load_queries, registered
-from batcher.summing import DAY_MS, FactSums
+from batcher.summing import FactSums
+from schemas.windows import DAY_MS
 
 _QUERIES = load_queries("fact_sums")
 _ADD = ("name_changes", "add_to_days", "bring_firsts_forward")

@@ -4,6 +4,10 @@
 -- What an insertion has changed are the fresh facts, whose sums come as `fresh_days` and `fresh_firsts`, and contenders (see
 -- contest.sql): bodies that count now, and bodies that count no longer.
 
+-- name: define_utc_day
+-- The UTC day of an instant, from 1970-01-01; before it days are negative, and begin at midnight, too.
+CREATE OR REPLACE MACRO utc_day(at_ms) AS (at_ms - (at_ms % 86_400_000 + 86_400_000) % 86_400_000) // 86_400_000;
+
 -- name: name_changes
 -- Contenders that came (`sign` 1), and those that count no longer (-1).
 CREATE OR REPLACE TEMP VIEW changed_facts AS
@@ -15,7 +19,7 @@ MERGE INTO fact_days USING (
     WITH changes AS (
         SELECT series_no, day, facts, hashes_high::HUGEINT * 4_294_967_296 + hashes_low AS body_hashes FROM fresh_days
         UNION ALL
-        SELECT series_no, event_time_ms // 86_400_000, sign, sign * body_hash::HUGEINT FROM changed_facts
+        SELECT series_no, utc_day(event_time_ms), sign, sign * body_hash::HUGEINT FROM changed_facts
     )
     SELECT site_id, source, day, sum(facts) AS facts, sum(body_hashes) AS body_hashes
     FROM changes JOIN series USING (series_no) GROUP BY site_id, source, day

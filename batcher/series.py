@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from batcher.codes import SERIES_BITS, distinct
 from batcher.queries import Connection, load_queries, registered
-from batcher.summing import KIND_BITS, distinct
 from schemas.sources import Source
 
 Numbers = npt.NDArray[np.int64]
@@ -74,7 +74,7 @@ def _number_strangers(connection: Connection, told: Sequence[pa.Table], numbers:
     All numbers of a site and source have the same upper half; that of a new one is the next.
     """
     last = {(site_id, source): number for site_id, source, number in _QUERIES["last_numbers"].rows(connection)}
-    newest = max(last.values(), default=0) >> KIND_BITS
+    newest = max(last.values(), default=0) >> SERIES_BITS
     for series, nos in zip(told, numbers, strict=True):
         strange = np.flatnonzero(nos == 0)
         if not len(strange):
@@ -82,5 +82,5 @@ def _number_strangers(connection: Connection, told: Sequence[pa.Table], numbers:
         kind = series.column("site_id")[0].as_py(), series.column("source")[0].as_py()
         if kind not in last:
             newest += 1
-            last[kind] = newest << KIND_BITS
+            last[kind] = newest << SERIES_BITS
         nos[strange] = last[kind] + 1 + np.arange(len(strange))

@@ -6,15 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Longs = npt.NDArray[np.int64]
+from batcher.codes import SERIES_BITS, distinct
+from schemas.windows import DAY_MS
 
-DAY_MS = 86_400_000
-KIND_BITS = 32  # the lower ones of a series' number, which tell it from the others of its site and source
+Longs = npt.NDArray[np.int64]
 
 _HALF = np.uint64(32)  # of the bits of a hash: so many that the sums of halves do not overflow
 _LOW = np.uint64((1 << 32) - 1)
 _GREATEST = np.iinfo(np.int64).max
-_DENSE = 8  # up to so many times as many codes as there could be are marked one by one, which spares sorting them
 
 
 class FactSums(NamedTuple):
@@ -38,24 +37,13 @@ def sum_up(facts: pa.Table) -> FactSums:
     names = ("series_no", "event_time_ms", "batch_no")
     series_nos, times, batch_nos = (np.asarray(facts.column(name)).astype(np.int64, copy=False) for name in names)
     hashes = np.asarray(facts.column("body_hash"))
-    cuts = np.flatnonzero(np.diff(series_nos >> KIND_BITS)) + 1
+    cuts = np.flatnonzero(np.diff(series_nos >> SERIES_BITS)) + 1
     kinds = list(zip(np.split(series_nos, cuts), np.split(times, cuts), np.split(hashes, cuts), strict=True))
     return FactSums(
         days=pa.concat_tables([_days(*kind) for kind in kinds]),
         firsts=pa.concat_tables([_firsts(nos, at) for nos, at, _ in kinds]),
         batches=_batches(batch_nos, times),
     )
-
-
-def distinct(codes: Longs) -> tuple[Longs, Longs]:
-    """The distinct codes, ascending; and at which place of them each code stands."""
-    least = int(codes.min(initial=_GREATEST))
-    span = int(codes.max(initial=least)) - least + 1
-    if span > _DENSE * len(codes):
-        return np.unique(codes, return_inverse=True)
-    there = np.zeros(span, np.bool_)
-    there[codes - least] = True
-    return np.flatnonzero(there) + least, (np.cumsum(there) - 1)[codes - least]
 
 
 def _days(series_nos: Longs, times: Longs, hashes: npt.NDArray[np.uint64]) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self, cast, overload
+from typing import cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -54,11 +54,11 @@ class Packed(Sequence[bytes | None]):
         packer.add(values)
         return packer.packed()
 
-    @classmethod
-    def joined(cls, parts: Iterable["Packed"]) -> Self:
+    @staticmethod
+    def joined(parts: Iterable["Packed"]) -> "Packed":
         """The values of all parts."""
-        parts = [cls(), *parts]
-        return cls(b"".join([part.data for part in parts]), np.concatenate([part.sizes for part in parts]))
+        parts = [Packed(), *parts]
+        return Packed(b"".join([part.data for part in parts]), np.concatenate([part.sizes for part in parts]))
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -89,7 +89,7 @@ class Packed(Sequence[bytes | None]):
         return self.ends - np.maximum(self.sizes, 0)
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Of all values together."""
         return len(self.data) - len(self) * len(NEWLINE)
 
@@ -103,12 +103,16 @@ class Packed(Sequence[bytes | None]):
         if mask.all():
             return self
         bounds = np.flatnonzero(np.diff(mask, prepend=False, append=False))  # of runs: first, behind, first, behind, …
-        cuts = np.append(0, self.ends + len(NEWLINE))[bounds].reshape(-1, 2)
+        cuts = self._cuts[bounds].reshape(-1, 2)
         view = memoryview(self.data)
         return Packed(b"".join([view[begin:end] for begin, end in cuts.tolist()]), self.sizes[mask])
 
     def _run(self, start: int, stop: int) -> "Packed":
         if stop - start == len(self):
             return self
-        cuts = np.append(0, self.ends + len(NEWLINE))
-        return Packed(self.data[cuts[start] : cuts[stop]], self.sizes[start:stop])
+        return Packed(self.data[self._cuts[start] : self._cuts[stop]], self.sizes[start:stop])
+
+    @property
+    def _cuts(self) -> Longs:
+        """Where each value begins, and where all end, their newline included; shape (n + 1,)."""
+        return np.append(0, self.ends + len(NEWLINE))

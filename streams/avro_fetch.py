@@ -22,6 +22,7 @@ from schemas.avro_fields import Column, Values
 from schemas.codecs import avro_schema
 from schemas.packed import Packed
 from schemas.sources import EVENT_SCHEMAS, FIELDS, FieldKind, Source
+from schemas.topics import MAX_RECORD_BYTES
 from streams.avro_input import HEADER_BYTES, MAGIC, WriterSchema
 from streams.pieces import Positions, read_in_pieces
 
@@ -66,11 +67,14 @@ class AvroColumns:
 
     def read(self, values: Packed) -> Iterator[tuple[pa.Table, Positions]]:
         """Those records that are certainly right, by schema, and where they stood."""
+        candidates = np.flatnonzero((values.sizes >= HEADER_BYTES) & (values.sizes <= MAX_RECORD_BYTES))
+        candidates = candidates[values.octets[values.starts[candidates]] == MAGIC[0]]
+        if not len(candidates):
+            return
         source = AvroBytes(values.data)
-        with_header = np.flatnonzero(values.sizes >= HEADER_BYTES)
-        headers = source.octets[values.starts[with_header, None] + np.arange(HEADER_BYTES)]
+        headers = source.octets[values.starts[candidates, None] + np.arange(HEADER_BYTES)]
         for header, plan in self._plans.items():
-            rows = with_header[(headers == np.frombuffer(header, np.uint8)).all(axis=1)]
+            rows = candidates[(headers == np.frombuffer(header, np.uint8)).all(axis=1)]
             if len(rows):
                 yield self._read(plan, source, values, rows)
 

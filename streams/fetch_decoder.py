@@ -25,7 +25,7 @@ def pieces(fetch: Fetch, most: int = MOST_RECORDS) -> Iterator[Fetch]:
     records, base = fetch.records, fetch.base
     for start in range(0, len(records), most):
         after = start + most
-        end = records[after].offset if after < len(records) else fetch.end
+        end = int(records.offsets[after]) if after < len(records) else fetch.end
         yield replace(fetch, base=base, end=end, records=records.part(start, after))
         base = end
     if not len(records):
@@ -47,7 +47,7 @@ class FetchDecoder:
         rows = assign_windows(decoded.table, self._windows)
         if counted:
             metrics.RECORDS.labels(self._source).inc(len(records))
-            metrics.BYTES.labels(self._source).inc(records.values.bytes)
+            metrics.BYTES.labels(self._source).inc(records.values.total_bytes)
             for error_class, count in Counter(letter.error_class.value for letter in letters).items():
                 metrics.DEAD_LETTERS.labels(self._source, error_class).inc(count)
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)

@@ -1,7 +1,7 @@
 """Reading many records as one, where a single odd one makes the reading fail as a whole."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ class Cuttable(Protocol):
     """What can be cut into parts of its own kind."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: slice, /) -> Any: ...
+    def __getitem__(self, index: slice, /) -> Self: ...
 
 
 T = TypeVar("T", bound=Cuttable)

@@ -46,8 +46,8 @@ log = structlog.get_logger(__name__)
 CONTROL_RETRY_S = 2.0
 FAUST_STOP_S = 2.0
 STOP_WITHIN_S = 9.0
-#: A fetch makes tens of thousands of objects that die with it. At Python's defaults the cyclic collector looks through
-#: them again and again: a fifth of the worker's CPU time (docs/performance.md).
+#: A fetch is parsed into tens of thousands of objects that die at once. At Python's defaults the cyclic collector looks
+#: through them again and again: a fifth of the worker's CPU time, when it was measured (docs/performance.md).
 GC_THRESHOLDS = (500_000, 20, 50)
 
 

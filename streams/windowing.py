@@ -56,10 +56,13 @@ class WindowedRows:
         yield from self._runs(None, self.sites)
 
     def _runs(self, among: Mask | None, *keys: npt.NDArray[np.int64]) -> Iterator["WindowedRows"]:
-        rows = np.arange(len(self)) if among is None else np.flatnonzero(among)
+        if among is None or among.all():
+            rows = np.arange(len(self))
+        else:
+            rows = np.flatnonzero(among)
+            keys = tuple(key[rows] for key in keys)
         if not len(rows):
             return
-        keys = tuple(key[rows] for key in keys)
         if all(key[0] == key.max() == key.min() for key in keys):
             yield self if len(rows) == len(self) else self._pick(rows)
             return

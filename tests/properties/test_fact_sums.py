@@ -32,7 +32,9 @@ WHERE site_id = 'S1' AND event_time_ms < $as_of_ms AND base_units IS NOT NULL
 GROUP BY sku HAVING max(event_time_ms) >= $start_ms ORDER BY sku
 """
 
-_times = st.integers(0, 45 * 8).map(lambda eighths: rfc3339(AS_OF - eighths * DAY_MS // 8))
+_AROUND_1970 = [rfc3339(at_ms) for at_ms in (-DAY_MS - 1, -DAY_MS, -1, 0)]  # no event has these, but a batch file may
+_recent = st.integers(0, 45 * 8).map(lambda eighths: rfc3339(AS_OF - eighths * DAY_MS // 8))
+_times = _recent | st.sampled_from(_AROUND_1970)
 _fields = {
     "sku": st.sampled_from(["A", "B", "C"]),
     "uom": st.sampled_from(["EA", "CS"]),
@@ -83,4 +85,5 @@ def test_sums_are_those_of_the_facts(
                     database.insert_batches(loads(events))
             database.apply_reference(ITEMS[number : number + 1])
             check_dataset(database, data.draw(instants))
+            check_dataset(database, data.draw(st.integers(-2 * DAY_MS, DAY_MS)))
             check_first_seen(database, data.draw(instants), require_known_items=require_known_items)

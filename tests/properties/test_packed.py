@@ -14,7 +14,7 @@ def check(packed: Packed, values: list[bytes | None]) -> None:
     """One by one, and by where they stand."""
     assert list(packed) == values
     assert [packed[index - len(values)] for index in range(len(values))] == values
-    assert packed.bytes == sum(len(value or b"") for value in values)
+    assert packed.total_bytes == sum(len(value or b"") for value in values)
     where = zip(packed.starts.tolist(), packed.ends.tolist(), strict=True)
     assert [packed.data[start:end] for start, end in where] == [value or b"" for value in values]
     assert packed.data.endswith(b"\n") or not values, "something stands behind the last one, too"

@@ -7,14 +7,16 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.summing import DAY_MS, KIND_BITS, distinct, sum_up
+from batcher.codes import SERIES_BITS, distinct
+from batcher.summing import sum_up
+from schemas.windows import DAY_MS
 
 Fact = tuple[int, int, int, int]  # series_no, event_time_ms, body_hash, batch_no
 
 _NAMES = ("series_no", "event_time_ms", "body_hash", "batch_no")
 _TYPES = (pa.int64(), pa.int64(), pa.uint64(), pa.int32())
-_numbers = st.tuples(st.integers(1, 3), st.integers(1, 4) | st.integers(1, (1 << KIND_BITS) - 1)).map(
-    lambda pair: (pair[0] << KIND_BITS) + pair[1]
+_numbers = st.tuples(st.integers(1, 3), st.integers(1, 4) | st.integers(1, (1 << SERIES_BITS) - 1)).map(
+    lambda pair: (pair[0] << SERIES_BITS) + pair[1]
 )
 _times = st.integers(-3 * DAY_MS, 3 * DAY_MS) | st.integers(-(1 << 52), 1 << 52)
 _hashes = st.integers(0, (1 << 64) - 1) | st.just((1 << 64) - 1)
@@ -35,7 +37,7 @@ def test_sums_by_column_are_those_by_fact(facts: list[Fact]) -> None:
     firsts: dict[int, list[int]] = defaultdict(list)
     batches: dict[int, list[int]] = defaultdict(list)
     for series_no, at, body, batch_no in facts:
-        kind_and_day = series_no >> KIND_BITS, at // DAY_MS
+        kind_and_day = series_no >> SERIES_BITS, at // DAY_MS
         days[kind_and_day] += 1
         hashes[kind_and_day] += body
         firsts[series_no].append(at)
@@ -46,7 +48,7 @@ def test_sums_by_column_are_those_by_fact(facts: list[Fact]) -> None:
     found_days: Counter[tuple[int, int]] = Counter()
     found_hashes: Counter[tuple[int, int]] = Counter()
     for row in sums.days.to_pylist():
-        kind_and_day = row["series_no"] >> KIND_BITS, row["day"]
+        kind_and_day = row["series_no"] >> SERIES_BITS, row["day"]
         found_days[kind_and_day] += row["facts"]
         found_hashes[kind_and_day] += (row["hashes_high"] << 32) + row["hashes_low"]
     assert (found_days, found_hashes) == (days, hashes)
