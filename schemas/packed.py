@@ -45,7 +45,7 @@ class Packed(Sequence[bytes | None]):
 
     data: bytes = b""
     sizes: Longs = field(default_factory=lambda: np.empty(0, np.int64))
-    _ends: Longs | None = field(default=None, init=False)
+    _known_cuts: Longs | None = field(default=None, init=False)
 
     @staticmethod
     def of(values: Sequence[bytes | None]) -> "Packed":
@@ -68,25 +68,26 @@ class Packed(Sequence[bytes | None]):
     @overload
     def __getitem__(self, index: slice) -> "Packed": ...
     def __getitem__(self, index: int | slice) -> "bytes | Packed | None":
-        if isinstance(index, slice):
-            rows = range(len(self))[index]
-            if rows.step != 1:
-                raise ValueError("values are taken one after another")
-            return self._run(rows.start, max(rows.start, rows.stop))
-        size, end = int(self.sizes[index]), int(self.ends[index])
-        return None if size == MISSING else self.data[end - size : end]
-
-    @property
-    def ends(self) -> Longs:
-        """Where the newline behind each value stands; shape (n,)."""
-        if self._ends is None:
-            object.__setattr__(self, "_ends", np.cumsum(np.maximum(self.sizes, 0) + len(NEWLINE)) - len(NEWLINE))
-        return cast(Longs, self._ends)
+        rows = range(len(self))[index]
+        if isinstance(rows, int):
+            begin, size = int(self.starts[rows]), int(self.sizes[rows])
+            return None if size == MISSING else self.data[begin : begin + size]
+        if rows.step != 1:
+            raise ValueError("values are taken one after another")
+        if len(rows) == len(self):
+            return self
+        begin, end = self._cuts[[rows.start, max(rows.start, rows.stop)]].tolist()
+        return Packed(self.data[begin:end], self.sizes[rows.start : rows.stop])
 
     @property
     def starts(self) -> Longs:
         """Where each value begins; shape (n,)."""
-        return self.ends - np.maximum(self.sizes, 0)
+        return self._cuts[:-1]
+
+    @property
+    def ends(self) -> Longs:
+        """Where the newline behind each value stands; shape (n,)."""
+        return self._cuts[1:] - len(NEWLINE)
 
     @property
     def total_bytes(self) -> int:
@@ -107,12 +108,10 @@ class Packed(Sequence[bytes | None]):
         view = memoryview(self.data)
         return Packed(b"".join([view[begin:end] for begin, end in cuts.tolist()]), self.sizes[mask])
 
-    def _run(self, start: int, stop: int) -> "Packed":
-        if stop - start == len(self):
-            return self
-        return Packed(self.data[self._cuts[start] : self._cuts[stop]], self.sizes[start:stop])
-
     @property
     def _cuts(self) -> Longs:
-        """Where each value begins, and where all end, their newline included; shape (n + 1,)."""
-        return np.append(0, self.ends + len(NEWLINE))
+        """Where each value begins, and where all end, their newlines included; shape (n + 1,)."""
+        if self._known_cuts is None:
+            cuts = np.append(0, np.cumsum(np.maximum(self.sizes, 0) + len(NEWLINE)))
+            object.__setattr__(self, "_known_cuts", cuts)
+        return cast(Longs, self._known_cuts)

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from schemas.offsets import add_hashes, hash_text, offsets_hash
 from schemas.records import ClosedBy, OpenWindow, Window
-from streams.windowing import Mask, WindowedRows
+from streams.event_times import Mask
+from streams.windowing import WindowedRows
 
 WindowKey = tuple[str, int]  # site, start
 

@@ -9,9 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.windows import SiteWindows, WindowGrid
-
-Mask = npt.NDArray[np.bool_]  # shape (rows,)
-Instants = npt.NDArray[np.int64]  # UTC milliseconds, shape (rows,)
+from streams.event_times import Instants, Mask
 
 
 @dataclass(frozen=True, slots=True)
