@@ -1,10 +1,12 @@
 """Where a fact id may have come before: from its key hash to ranges of batches, in memory, however long the history.
 
-    slot: | 20 bits of the hash | 12 bits: a segment of batches, from 1; 0 is a free slot |
+    bucket: | slot | slot | slot | slot | slot | slot | slot | slot |, in the order in which they were taken
+    slot:   | 20 bits of the hash | 12 bits: a segment of batches, from 1; 0 is a free slot |
 
-The place of an entry is given by other bits of the hash; where that is taken, the next free one behind it. Whoever
-looks up a hash passes every entry that has it, and now and then a stranger with the same bits: what is found is a
-suspicion, to be checked against the facts. What is not found has never come. So a transaction may be rolled back.
+The bucket of an entry is given by other bits of the hash, and lies within one line of the CPU's cache; where it is
+full, the next one that is not. Whoever looks up a hash passes every entry that has it, and now and then a stranger with
+the same bits: what is found is a suspicion, to be checked against the facts. What is not found has never come. So a
+transaction may be rolled back.
 """
 
 from collections.abc import Iterator
@@ -16,12 +18,16 @@ import numpy.typing as npt
 from batcher.row_hash import Hashes
 
 Numbers = npt.NDArray[np.int64]
+Entries = npt.NDArray[np.uint32]
 
 SEGMENT_BITS = 12
-FILL = 0.7  # of the slots at most: beyond that, the way to the next free one grows long
+FILL = 0.7  # of the slots at most: beyond that, too many buckets are full
 _SEGMENTS = (1 << SEGMENT_BITS) - 1
 _SMALLEST = 1 << 14
 _SLOT_BYTES = 4
+_BUCKET = 8  # slots; which of them are taken is then a word of bytes
+_LINE_BYTES = 64  # of a cache, at which buckets must not begin in between
+_TOGETHER = 1 << 14  # hashes, whose buckets fit into the CPU's caches
 
 
 class TableFull(Exception):
@@ -42,8 +48,9 @@ class KeyTable:
 
     def __init__(self, capacity: int, last_batch_no: int) -> None:
         slots = max(_SMALLEST, 1 << (int(capacity / FILL) - 1).bit_length())
-        self._slots = np.zeros(slots, np.uint32)
-        self._shift = np.uint64(64 - (slots.bit_length() - 1))
+        self._slots = _zeros(slots)
+        self._buckets = self._slots.reshape(-1, _BUCKET)
+        self._shift = np.uint64(64 - (len(self._buckets).bit_length() - 1))
         self._batch_shift = max(0, (last_batch_no // _SEGMENTS).bit_length())
         self._left = int(slots * FILL)
 
@@ -62,26 +69,43 @@ class KeyTable:
         if len(hashes) > self._left or int(segments.max(initial=0)) > _SEGMENTS:
             raise TableFull
         self._left -= len(hashes)
-        places, entries = self._places(hashes), _marks(hashes) | segments.astype(np.uint32)
-        while len(places):
-            found = self._slots[places]
-            free = found == 0
-            self._slots[places[free]] = entries[free]  # of several for one slot, one gets it
-            left = self._slots[places] != entries
-            places, entries = self._next(places[left]), entries[left]
+        for begin in range(0, len(hashes), _TOGETHER):
+            some = hashes[begin : begin + _TOGETHER]
+            self._enter(self._home(some), _marks(some) | segments[begin : begin + _TOGETHER].astype(np.uint32))
+
+    def _enter(self, buckets: Numbers, entries: Entries) -> None:
+        """Put each entry into the first free slot from its bucket on."""
+        while len(buckets):
+            is_taken = self._buckets.take(buckets, axis=0) != 0
+            taken = np.bitwise_count(is_taken.view(np.uint64)).ravel().astype(np.int64)
+            has_room = taken < _BUCKET
+            slots = (buckets * _BUCKET + taken)[has_room]
+            self._slots[slots] = entries[has_room]  # of several for one slot, one gets it
+            waits = ~has_room
+            waits[has_room] = self._slots[slots] != entries[has_room]
+            buckets, entries = self._after(buckets, ~has_room)[waits], entries[waits]
 
     def look_up(self, hashes: Hashes) -> list[Span]:
         """Where the hashes, shape (n,), may have come before; spans ascend and do not meet."""
-        rows, places, marks = np.arange(len(hashes)), self._places(hashes), _marks(hashes)
         suspects, segments = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        while len(rows):
-            entries = self._slots[places]
-            hits = (entries != 0) & (entries >> np.uint32(SEGMENT_BITS) == marks >> np.uint32(SEGMENT_BITS))
-            suspects.append(rows[hits])
-            segments.append((entries[hits] & np.uint32(_SEGMENTS)).astype(np.int64))
-            taken = entries != 0
-            rows, places, marks = rows[taken], self._next(places[taken]), marks[taken]
+        for begin in range(0, len(hashes), _TOGETHER):
+            some = hashes[begin : begin + _TOGETHER]
+            for rows, entries in self._matches(self._home(some), _marks(some)):
+                suspects.append(begin + rows)
+                segments.append((entries & np.uint32(_SEGMENTS)).astype(np.int64))
         return list(self._spans(np.concatenate(suspects), np.concatenate(segments)))
+
+    def _matches(self, buckets: Numbers, marks: Entries) -> Iterator[tuple[Numbers, Entries]]:
+        """Rows, and an entry for each that has its mark, in its bucket or where that one's entries went on."""
+        rows = np.arange(len(buckets))
+        while len(rows):
+            found = self._buckets.take(buckets, axis=0)
+            hits = np.flatnonzero((found ^ marks[:, None]) <= _SEGMENTS)
+            entries = found.ravel()[hits]
+            is_entry = entries != 0
+            yield rows[hits[is_entry] // _BUCKET], entries[is_entry]
+            full = np.flatnonzero(found[:, -1])
+            rows, buckets, marks = rows[full], self._after(buckets[full]), marks[full]
 
     def _spans(self, suspects: Numbers, segments: Numbers) -> Iterator[Span]:
         """Suspects by the segments that they may be in, neighbouring segments together."""
@@ -94,13 +118,21 @@ class KeyTable:
     def _segments(self, batch_nos: Numbers) -> Numbers:
         return (batch_nos >> self._batch_shift) + 1
 
-    def _places(self, hashes: Hashes) -> Numbers:
+    def _home(self, hashes: Hashes) -> Numbers:
+        """The bucket that each hash has its entry in, if there is room."""
         return (hashes >> self._shift).astype(np.int64)
 
-    def _next(self, places: Numbers) -> Numbers:
-        return (places + 1) & (len(self._slots) - 1)
+    def _after(self, buckets: Numbers, steps: npt.NDArray[np.bool_] | int = 1) -> Numbers:
+        return (buckets + steps) & (len(self._buckets) - 1)
 
 
-def _marks(hashes: Hashes) -> npt.NDArray[np.uint32]:
+def _zeros(slots: int) -> Entries:
+    """So many free slots, from the beginning of a line of the CPU's cache on."""
+    room = np.zeros(slots * _SLOT_BYTES + _LINE_BYTES, np.uint8)
+    begin = -room.ctypes.data % _LINE_BYTES
+    return room[begin : begin + slots * _SLOT_BYTES].view(np.uint32)
+
+
+def _marks(hashes: Hashes) -> Entries:
     """The lowest 20 bits of each hash, where an entry has them."""
     return (hashes << np.uint64(SEGMENT_BITS)).astype(np.uint32)
