@@ -5,10 +5,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
-import numpy as np
 import pyarrow as pa
 from isal import isal_zlib
 
@@ -80,7 +78,8 @@ def scan_batch(file: bytes, site_id: str, take: Callable[[Records], T]) -> Itera
         scanner = _Scanner(file)
         columns, decompress, sync = scanner.header()
         for group in _groups(scanner.blocks(decompress, sync)):
-            yield take(_decode(columns, group, site_id))
+            counts, blocks = zip(*group, strict=True)
+            yield take(decode_records(columns, blocks, counts, site_id))
 
 
 @contextmanager
@@ -101,12 +100,6 @@ def _groups(blocks: Iterator[Block]) -> Iterator[list[Block]]:
             group = []
     if group:
         yield group
-
-
-def _decode(columns: tuple[Column, ...], group: list[Block], site_id: str) -> Records:
-    ends = np.array(list(accumulate(len(block.data) for block in group)))
-    counts = np.array([block.record_count for block in group])
-    return decode_records(columns, b"".join(block.data for block in group), counts, ends, site_id)
 
 
 @lru_cache(maxsize=64)

@@ -62,17 +62,16 @@ def batch_columns(schema: Mapping[str, Any]) -> tuple[Column, ...]:
     return columns
 
 
-def decode_records(columns: Sequence[Column], data: bytes, counts: Longs, ends: Longs, site_id: str) -> Records:
-    """The records of whole blocks, all of one site.
-
-    Block i has `counts[i]` records, at least one, and its last byte is the one before `ends[i]`; shape (blocks,).
+def decode_records(columns: Sequence[Column], blocks: Sequence[bytes], counts: Sequence[int], site_id: str) -> Records:
+    """The records of whole blocks, all of one site; block i has `counts[i]` of them, at least one.
 
     Raises:
         RecordsDamaged: the blocks are not made of such records, or are too large to be addressed together.
     """
-    if len(data) > _ADDRESSABLE:
-        raise RecordsDamaged(f"{len(data)} bytes of records in one block are too many")
-    source = AvroBytes(data)
+    ends = np.cumsum([len(block) for block in blocks])
+    if ends[-1] > _ADDRESSABLE:
+        raise RecordsDamaged(f"{ends[-1]} bytes of records in one block are too many")
+    source = AvroBytes(*blocks)
     site = site_id.encode()
     sites = source.occurrences(bytes((2 * len(site),)) + site)
     rest, record_ends = read_fields(columns[2:], source, sites + 1 + len(site))

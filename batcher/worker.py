@@ -47,6 +47,7 @@ from runtime.connections import probe, until_connected
 from runtime.door import Door, bearer
 from runtime.guarding import guarding
 from runtime.health import Health, add_health_routes, serve_http
+from runtime.memory import keep_freed_memory
 from runtime.refusals import Refusal, SettingsRefused
 from runtime.settings import Settings
 from runtime.sites import site_windows
@@ -80,6 +81,7 @@ async def run_batch_worker(settings: Settings) -> int:
     Raises:
         Refusal: a guard said no.
     """
+    keep_freed_memory()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -21,9 +21,10 @@ class AvroBytes:
     within the bytes, and beyond the end there are zeros.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self.size = len(data)
-        self.octets: Octets = np.frombuffer(data + bytes(MARGIN), np.uint8)
+    def __init__(self, *pieces: bytes) -> None:
+        data = b"".join((*pieces, bytes(MARGIN)))
+        self.size = len(data) - MARGIN
+        self.octets: Octets = np.frombuffer(data, np.uint8)
         # The little-endian words that begin at each octet; they overlap.
         self._words = np.ndarray((self.size + _WORD,), "<u8", self.octets, strides=(1,))
 
@@ -54,8 +55,10 @@ class AvroBytes:
         """Every position at which `pattern` begins, ascending; they may overlap."""
         found = np.flatnonzero(self.octets[: self.size] == pattern[0])
         found = found[found <= self.size - len(pattern)]
-        for offset, octet in enumerate(pattern[1:], 1):
-            found = found[self.octets[found + offset] == octet]
+        for begin in range(0, len(pattern), _WORD):
+            piece = pattern[begin : begin + _WORD]
+            bits = np.uint64((1 << 8 * len(piece)) - 1)
+            found = found[self._words[found + begin] & bits == np.uint64(int.from_bytes(piece, "little"))]
         return found
 
     def _longest(self, at: Longs) -> tuple[Words, Longs]:

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 from runtime.connections import probe, until_connected
 from runtime.consumers import reading
 from runtime.health import Health, add_health_routes, serve_http
-from runtime.memory import frugal_memory
+from runtime.memory import frugal_memory, keep_freed_memory
 from runtime.settings import Settings, milliseconds
 from runtime.sites import site_windows
 from runtime.stopping import stop_on_signals
@@ -87,6 +87,7 @@ async def run_stream_worker(settings: Settings) -> int:
         Refusal: a guard said no at start.
     """
     gc.set_threshold(*GC_THRESHOLDS)
+    keep_freed_memory()
     frugal_memory()
     stop = stop_on_signals(STOP_WITHIN_S)
     health = Health()

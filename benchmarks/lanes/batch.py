@@ -21,6 +21,7 @@ from benchmarks.feed import BenchFeed
 from benchmarks.job import Job, in_a_process_of_its_own
 from benchmarks.measure import Measurement, Stopwatch
 from benchmarks.verify import WrongOutput
+from runtime.memory import keep_freed_memory
 from runtime.settings import Settings
 from runtime.sites import site_windows
 from runtime.store import BatchStore
@@ -35,6 +36,7 @@ def run(job: Job) -> Measurement:
     os.environ["VELOCITY_WINDOW__SPEC"] = "PT5M"
     in_a_process_of_its_own(ensure_batches, job.feed, job.cache)
     folder, manifests = ensure_batches(job.feed, job.cache)
+    keep_freed_memory()
     settings, file = Settings(), job.scratch / "facts.duckdb"
     database, store = Database.open(file, settings, site_windows(settings)), LocalStore(folder)
     watch = Stopwatch()

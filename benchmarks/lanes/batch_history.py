@@ -14,6 +14,7 @@ from benchmarks.job import Job, in_a_process_of_its_own
 from benchmarks.lanes.batch import insert_loads, read_loads
 from benchmarks.measure import Measurement, Stopwatch
 from benchmarks.verify import WrongOutput
+from runtime.memory import keep_freed_memory
 from runtime.settings import Settings
 from runtime.store_local import LocalStore
 from schemas.records import Manifest
@@ -26,6 +27,7 @@ def run(job: Job) -> Measurement:
     history = job.days, job.facts_per_day, job.feed.skus, job.cache
     in_a_process_of_its_own(ensure_history, *history)
     folder, manifests = ensure_batches(job.feed, job.cache)
+    keep_freed_memory()
     database, store = open_history(ensure_history(*history)), LocalStore(folder)
     with taken_back(database):
         first = _load(database, store, manifests[:1])
