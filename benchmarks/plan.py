@@ -69,7 +69,6 @@ def _history(stage: Literal["batch", "recalc"], days: int) -> Lane:
         days=days,
         beside="" if days == HISTORIES[0] else f"{stage}-{HISTORIES[0]}d",
         by_default=False,
-        every_run=False,
     )
 
 
