@@ -27,7 +27,7 @@ _SMALLEST = 1 << 14
 _SLOT_BYTES = 4
 _BUCKET = 8  # slots; which of them are taken is then a word of bytes
 _LINE_BYTES = 64  # of a cache, at which buckets must not begin in between
-_TOGETHER = 1 << 14  # hashes, whose buckets fit into the CPU's caches
+_TOGETHER = 1 << 15  # hashes, whose buckets fit into the CPU's caches
 
 
 class TableFull(Exception):
