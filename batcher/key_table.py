@@ -1,7 +1,7 @@
 """Where a fact id may have come before: from its key hash to ranges of batches, in memory, however long the history.
 
     bucket: | slot | slot | slot | slot | slot | slot | slot | slot |, in the order in which they were taken
-    slot:   | 20 bits of the hash | 12 bits: a segment of batches, from 1; 0 is a free slot |
+    slot:   | 24 bits of the hash | 8 bits: a segment of batches, from 1; 0 is a free slot |
 
 The bucket of an entry is given by other bits of the hash, and lies within one line of the CPU's cache; where it is
 full, the next one that is not. Whoever looks up a hash passes every entry that has it, and now and then a stranger with
@@ -20,14 +20,14 @@ from batcher.row_hash import Hashes
 Numbers = npt.NDArray[np.int64]
 Entries = npt.NDArray[np.uint32]
 
-SEGMENT_BITS = 12
+SEGMENT_BITS = 8
 FILL = 0.7  # of the slots at most: beyond that, too many buckets are full
 _SEGMENTS = (1 << SEGMENT_BITS) - 1
 _SMALLEST = 1 << 14
 _SLOT_BYTES = 4
 _BUCKET = 8  # slots; which of them are taken is then a word of bytes
 _LINE_BYTES = 64  # of a cache, at which buckets must not begin in between
-_TOGETHER = 1 << 15  # hashes, whose buckets fit into the CPU's caches
+_TOGETHER = 1 << 15  # hashes
 
 
 class TableFull(Exception):
@@ -69,43 +69,42 @@ class KeyTable:
         if len(hashes) > self._left or int(segments.max(initial=0)) > _SEGMENTS:
             raise TableFull
         self._left -= len(hashes)
-        for begin in range(0, len(hashes), _TOGETHER):
-            some = hashes[begin : begin + _TOGETHER]
-            self._enter(self._home(some), _marks(some) | segments[begin : begin + _TOGETHER].astype(np.uint32))
+        buckets, entries = self._home(hashes), _marks(hashes) | segments.astype(np.uint32)
+        while len(buckets):  # all go to the next bucket together: few have to, and fewer still go far
+            waiting = np.concatenate([self._enter(buckets, entries, part) for part in _parts(len(buckets))])
+            buckets, entries = self._after(buckets[waiting]), entries[waiting]
 
-    def _enter(self, buckets: Numbers, entries: Entries) -> None:
-        """Put each entry into the first free slot from its bucket on."""
-        while len(buckets):
-            is_taken = self._buckets.take(buckets, axis=0) != 0
+    def _enter(self, buckets: Numbers, entries: Entries, rows: Numbers) -> Numbers:
+        """Put the entries of the rows into free slots of their buckets; the rows for which there is none."""
+        full = [rows[:0]]
+        while len(rows):
+            is_taken = self._buckets.take(buckets[rows], axis=0) != 0
             taken = np.bitwise_count(is_taken.view(np.uint64)).ravel().astype(np.int64)
             has_room = taken < _BUCKET
-            slots = (buckets * _BUCKET + taken)[has_room]
-            self._slots[slots] = entries[has_room]  # of several for one slot, one gets it
-            waits = ~has_room
-            waits[has_room] = self._slots[slots] != entries[has_room]
-            buckets, entries = self._after(buckets, ~has_room)[waits], entries[waits]
+            full.append(rows[~has_room])
+            rows = rows[has_room]
+            slots = buckets[rows] * _BUCKET + taken[has_room]
+            self._slots[slots] = entries[rows]  # of several for one slot, one gets it
+            rows = rows[self._slots[slots] != entries[rows]]
+        return np.concatenate(full)
 
     def look_up(self, hashes: Hashes) -> list[Span]:
         """Where the hashes, shape (n,), may have come before; spans ascend and do not meet."""
+        rows, buckets, marks = np.arange(len(hashes)), self._home(hashes), _marks(hashes)
         suspects, segments = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for begin in range(0, len(hashes), _TOGETHER):
-            some = hashes[begin : begin + _TOGETHER]
-            for rows, entries in self._matches(self._home(some), _marks(some)):
-                suspects.append(begin + rows)
-                segments.append((entries & np.uint32(_SEGMENTS)).astype(np.int64))
+        while len(rows):  # all go to the next bucket together, where it may go on
+            full = [rows[:0]]
+            for part in _parts(len(rows)):
+                found = self._buckets.take(buckets[part], axis=0)
+                hits = np.flatnonzero((found ^ marks[part, None]) <= _SEGMENTS)
+                entries = found.ravel()[hits]
+                is_entry = entries != 0
+                suspects.append(rows[part[hits[is_entry] // _BUCKET]])
+                segments.append((entries[is_entry] & np.uint32(_SEGMENTS)).astype(np.int64))
+                full.append(part[found[:, -1] != 0])
+            further = np.concatenate(full)
+            rows, buckets, marks = rows[further], self._after(buckets[further]), marks[further]
         return list(self._spans(np.concatenate(suspects), np.concatenate(segments)))
-
-    def _matches(self, buckets: Numbers, marks: Entries) -> Iterator[tuple[Numbers, Entries]]:
-        """Rows, and an entry for each that has its mark, in its bucket or where that one's entries went on."""
-        rows = np.arange(len(buckets))
-        while len(rows):
-            found = self._buckets.take(buckets, axis=0)
-            hits = np.flatnonzero((found ^ marks[:, None]) <= _SEGMENTS)
-            entries = found.ravel()[hits]
-            is_entry = entries != 0
-            yield rows[hits[is_entry] // _BUCKET], entries[is_entry]
-            full = np.flatnonzero(found[:, -1])
-            rows, buckets, marks = rows[full], self._after(buckets[full]), marks[full]
 
     def _spans(self, suspects: Numbers, segments: Numbers) -> Iterator[Span]:
         """Suspects by the segments that they may be in, neighbouring segments together."""
@@ -122,8 +121,14 @@ class KeyTable:
         """The bucket that each hash has its entry in, if there is room."""
         return (hashes >> self._shift).astype(np.int64)
 
-    def _after(self, buckets: Numbers, steps: npt.NDArray[np.bool_] | int = 1) -> Numbers:
-        return (buckets + steps) & (len(self._buckets) - 1)
+    def _after(self, buckets: Numbers) -> Numbers:
+        return (buckets + 1) & (len(self._buckets) - 1)
+
+
+def _parts(size: int) -> Iterator[Numbers]:
+    """The numbers below `size`, so many at a time that what is worked out about them fits into the CPU's caches."""
+    for begin in range(0, size, _TOGETHER):
+        yield np.arange(begin, min(size, begin + _TOGETHER))
 
 
 def _zeros(slots: int) -> Entries:
@@ -134,5 +139,5 @@ def _zeros(slots: int) -> Entries:
 
 
 def _marks(hashes: Hashes) -> Entries:
-    """The lowest 20 bits of each hash, where an entry has them."""
+    """The lowest 24 bits of each hash, where an entry has them."""
     return (hashes << np.uint64(SEGMENT_BITS)).astype(np.uint32)
