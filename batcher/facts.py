@@ -14,6 +14,7 @@ from batcher import bodies, catalogue, contest, fact_sums, series
 from batcher.avro_reader import BatchUnreadable
 from batcher.batch_events import OtherColumns, read_events
 from batcher.bodies import FileReader
+from batcher.codes import repeated
 from batcher.known_keys import KnownKeys
 from batcher.queries import Connection, load_queries, registered
 from batcher.row_hash import Hashes
@@ -159,8 +160,7 @@ def _rows(connection: Connection, numbered: Mapping[int, Load]) -> pa.Table:
 
 def _split(rows: pa.Table, hashes: Hashes, known: Hashes) -> tuple[pa.Table, pa.Table]:
     """Rows whose ids nothing else has, and those that must be compared; a body that stands there twice comes once."""
-    ascending = np.sort(hashes)
-    suspect = np.isin(hashes, np.concatenate((known, ascending[1:][ascending[1:] == ascending[:-1]])))
+    suspect = np.isin(hashes, np.concatenate((known, repeated(hashes))))
     if not suspect.any():
         return rows, rows.slice(0, 0)
     at = np.flatnonzero(suspect)

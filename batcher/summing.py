@@ -1,5 +1,6 @@
 """Facts summed up as columns, without a Python loop over them: it spares the database most of its grouping."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,11 @@ Longs = npt.NDArray[np.int64]
 _HALF = np.uint64(32)  # of the bits of a hash: so many that the sums of halves do not overflow
 _LOW = np.uint64((1 << 32) - 1)
 _GREATEST = np.iinfo(np.int64).max
+_FIRSTS = pa.schema({"series_no": pa.int64(), "first_ms": pa.int64()})
 
 
 class FactSums(NamedTuple):
-    """What some facts come to. The same day or series may stand in several rows of `days` and `firsts`.
+    """What some facts come to. The same day, series or batch may stand in several rows.
 
     `days`: series_no, of any one fact of a site, a source and a UTC day; day; facts; and hashes_high and hashes_low,
     the sums of the halves of their body hashes. `firsts`: series_no and first_ms. `batches`: batch_no, facts_new and
@@ -32,42 +34,54 @@ class FactSums(NamedTuple):
 def sum_up(facts: pa.Table) -> FactSums:
     """Sums of facts, which have series_no, event_time_ms, body_hash and batch_no.
 
-    It is quickest where those of a site and source are neighbours.
+    Rows are few, and it is quick, where facts of a site and source, of a day and of a batch are neighbours.
     """
     names = ("series_no", "event_time_ms", "batch_no")
     series_nos, times, batch_nos = (np.asarray(facts.column(name)).astype(np.int64, copy=False) for name in names)
     hashes = np.asarray(facts.column("body_hash"))
-    cuts = np.flatnonzero(np.diff(series_nos >> SERIES_BITS)) + 1
-    kinds = list(zip(np.split(series_nos, cuts), np.split(times, cuts), np.split(hashes, cuts), strict=True))
-    return FactSums(
-        days=pa.concat_tables([_days(*kind) for kind in kinds]),
-        firsts=pa.concat_tables([_firsts(nos, at) for nos, at, _ in kinds]),
-        batches=_batches(batch_nos, times),
-    )
+    return FactSums(_days(series_nos, times, hashes), _firsts(series_nos, times), _batches(batch_nos, times))
 
 
 def _days(series_nos: Longs, times: Longs, hashes: npt.NDArray[np.uint64]) -> pa.Table:
-    days, places = distinct(times // DAY_MS)
-    one_of, high, low = np.zeros((3, len(days)), np.int64)
-    one_of[places] = series_nos
-    np.add.at(high, places, (hashes >> _HALF).astype(np.int64))
-    np.add.at(low, places, (hashes & _LOW).astype(np.int64))
-    facts = np.bincount(places, minlength=len(days))
-    return pa.table({"series_no": one_of, "day": days, "facts": facts, "hashes_high": high, "hashes_low": low})
+    days = times // DAY_MS
+    starts = _runs(series_nos >> SERIES_BITS, days)
+    high, low = (hashes >> _HALF).astype(np.int64), (hashes & _LOW).astype(np.int64)
+    return pa.table(
+        {
+            "series_no": series_nos[starts],
+            "day": days[starts],
+            "facts": _lengths(starts, len(days)),
+            "hashes_high": np.add.reduceat(high, starts) if len(starts) else high,
+            "hashes_low": np.add.reduceat(low, starts) if len(starts) else low,
+        }
+    )
 
 
 def _firsts(series_nos: Longs, times: Longs) -> pa.Table:
-    series, places = distinct(series_nos)
-    return pa.table({"series_no": series, "first_ms": _earliest(places, times, len(series))})
+    """Kind by kind, for only within a kind are numbers close to each other."""
+    found = [_FIRSTS.empty_table()]
+    for start, end in pairwise([*_runs(series_nos >> SERIES_BITS).tolist(), len(series_nos)]):
+        series, places = distinct(series_nos[start:end])
+        first = np.full(len(series), _GREATEST)
+        np.minimum.at(first, places, times[start:end])
+        found.append(pa.table([series, first], schema=_FIRSTS))
+    return pa.concat_tables(found)
 
 
 def _batches(batch_nos: Longs, times: Longs) -> pa.Table:
-    batches, places = distinct(batch_nos)
-    facts, earliest = np.bincount(places, minlength=len(batches)), _earliest(places, times, len(batches))
-    return pa.table({"batch_no": batches, "facts_new": facts, "min_event_time_ms": earliest})
+    starts = _runs(batch_nos)
+    earliest = np.minimum.reduceat(times, starts) if len(starts) else times
+    facts = _lengths(starts, len(times))
+    return pa.table({"batch_no": batch_nos[starts], "facts_new": facts, "min_event_time_ms": earliest})
 
 
-def _earliest(places: Longs, times: Longs, size: int) -> Longs:
-    earliest = np.full(size, _GREATEST)
-    np.minimum.at(earliest, places, times)
-    return earliest
+def _runs(*columns: Longs) -> Longs:
+    """Where rows begin that differ from the one before them in any of the columns; the first row does."""
+    differs = np.ones(len(columns[0]), np.bool_)
+    differs[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return np.flatnonzero(differs)
+
+
+def _lengths(starts: Longs, size: int) -> Longs:
+    """Of runs that begin at `starts`, the last of which ends at `size`."""
+    return np.diff(starts, append=size)

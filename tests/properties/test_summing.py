@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.codes import SERIES_BITS, distinct
+from batcher.codes import SERIES_BITS, distinct, repeated
 from batcher.summing import sum_up
 from schemas.windows import DAY_MS
 
@@ -56,8 +56,22 @@ def test_sums_by_column_are_those_by_fact(facts: list[Fact]) -> None:
     for row in sums.firsts.to_pylist():
         found_firsts[row["series_no"]].append(row["first_ms"])
     assert {no: min(found) for no, found in found_firsts.items()} == {no: min(found) for no, found in firsts.items()}
-    found_batches = [tuple(row.values()) for row in sums.batches.to_pylist()]
-    assert found_batches == [(no, len(times), min(times)) for no, times in sorted(batches.items())]
+    found_batches: dict[int, list[int]] = defaultdict(list)
+    new: Counter[int] = Counter()
+    for row in sums.batches.to_pylist():
+        found_batches[row["batch_no"]].append(row["min_event_time_ms"])
+        new[row["batch_no"]] += row["facts_new"]
+    assert new == Counter({no: len(times) for no, times in batches.items()})
+    assert {no: min(found) for no, found in found_batches.items()} == {no: min(times) for no, times in batches.items()}
+
+
+@given(_facts)
+def test_neighbours_are_one_row(facts: list[Fact]) -> None:
+    """Sorted by site and source, day and batch, each comes once."""
+    ordered = sorted(facts, key=lambda fact: (fact[0] >> SERIES_BITS, fact[1] // DAY_MS))
+    days = {(series_no >> SERIES_BITS, at // DAY_MS) for series_no, at, _, _ in facts}
+    assert sum_up(table(ordered)).days.num_rows == len(days)
+    assert sum_up(table(sorted(facts, key=lambda fact: fact[3]))).batches.num_rows == len({fact[3] for fact in facts})
 
 
 @given(st.lists(st.integers(-5, 40) | st.integers(0, 1 << 62) | st.integers(-(1 << 62), 0), max_size=30))
@@ -66,3 +80,13 @@ def test_distinct_codes_are_found_by_sorting_or_by_marking(codes: list[int]) -> 
     found, places = distinct(np.array(codes, np.int64))
     assert found.tolist() == sorted(set(codes))
     assert found[places].tolist() == codes
+
+
+_close = st.integers(0, 7) | st.integers(0, (1 << 64) - 1) | st.sampled_from([1 << 60, (1 << 60) + 1, (1 << 64) - 1])
+
+
+@given(st.lists(_close, max_size=40))
+def test_hashes_that_stand_twice_are_found(hashes: list[int]) -> None:
+    """Whether they are alone in their place or among strangers; one that stands there n times comes n - 1 times."""
+    found = repeated(np.array(hashes, np.uint64)).tolist()
+    assert found == sorted((Counter(hashes) - Counter(set(hashes))).elements())
