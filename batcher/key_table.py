@@ -27,7 +27,8 @@ _SMALLEST = 1 << 14
 _SLOT_BYTES = 4
 _BUCKET = 8  # slots; which of them are taken is then a word of bytes
 _LINE_BYTES = 64  # of a cache, at which buckets must not begin in between
-_TOGETHER = 1 << 15  # hashes
+_TOGETHER = 1 << 16  # hashes
+_ENTERED = -1
 
 
 class TableFull(Exception):
@@ -70,38 +71,35 @@ class KeyTable:
             raise TableFull
         self._left -= len(hashes)
         buckets, entries = self._home(hashes), _marks(hashes) | segments.astype(np.uint32)
-        while len(buckets):  # all go to the next bucket together: few have to, and fewer still go far
-            waiting = np.concatenate([self._enter(buckets, entries, part) for part in _parts(len(buckets))])
-            buckets, entries = self._after(buckets[waiting]), entries[waiting]
+        while len(buckets):  # those that wait go on together: they are few, and those that wait again are fewer
+            waiting = [self._enter(buckets[part], entries[part], part.start) for part in _parts(len(buckets))]
+            rows, following = (np.concatenate(column) for column in zip(*waiting, strict=True))
+            buckets, entries = following, entries[rows]
 
-    def _enter(self, buckets: Numbers, entries: Entries, rows: Numbers) -> Numbers:
-        """Put the entries of the rows into free slots of their buckets; the rows for which there is none."""
-        full = [rows[:0]]
-        while len(rows):
-            is_taken = self._buckets.take(buckets[rows], axis=0) != 0
-            taken = np.bitwise_count(is_taken.view(np.uint64)).ravel().astype(np.int64)
-            has_room = taken < _BUCKET
-            full.append(rows[~has_room])
-            rows = rows[has_room]
-            slots = buckets[rows] * _BUCKET + taken[has_room]
-            self._slots[slots] = entries[rows]  # of several for one slot, one gets it
-            rows = rows[self._slots[slots] != entries[rows]]
-        return np.concatenate(full)
+    def _enter(self, buckets: Numbers, entries: Entries, first_row: int) -> tuple[Numbers, Numbers]:
+        """Put entries into the next free slots of their buckets; rows that found none, and where they try next."""
+        is_taken = self._buckets.take(buckets, axis=0) != 0
+        taken = np.bitwise_count(is_taken.view(np.uint64)).ravel().astype(np.int64)
+        rows = np.flatnonzero(taken < _BUCKET)
+        slots, entries = (buckets * _BUCKET + taken)[rows], entries[rows]
+        self._slots[slots] = entries  # of several for one slot, one gets it
+        taken[rows[self._slots[slots] == entries]] = _ENTERED
+        waiting = np.flatnonzero(taken != _ENTERED)
+        return waiting + first_row, self._after(buckets[waiting], taken[waiting] == _BUCKET)
 
     def look_up(self, hashes: Hashes) -> list[Span]:
         """Where the hashes, shape (n,), may have come before; spans ascend and do not meet."""
         rows, buckets, marks = np.arange(len(hashes)), self._home(hashes), _marks(hashes)
         suspects, segments = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        while len(rows):  # all go to the next bucket together, where it may go on
+        while len(rows):  # those whose buckets are full go on together
             full = [rows[:0]]
             for part in _parts(len(rows)):
                 found = self._buckets.take(buckets[part], axis=0)
                 hits = np.flatnonzero((found ^ marks[part, None]) <= _SEGMENTS)
-                entries = found.ravel()[hits]
-                is_entry = entries != 0
-                suspects.append(rows[part[hits[is_entry] // _BUCKET]])
-                segments.append((entries[is_entry] & np.uint32(_SEGMENTS)).astype(np.int64))
-                full.append(part[found[:, -1] != 0])
+                hits = hits[found.ravel()[hits] != 0]
+                suspects.append(rows[part.start + hits // _BUCKET])
+                segments.append((found.ravel()[hits] & np.uint32(_SEGMENTS)).astype(np.int64))
+                full.append(part.start + np.flatnonzero(found[:, -1]))
             further = np.concatenate(full)
             rows, buckets, marks = rows[further], self._after(buckets[further]), marks[further]
         return list(self._spans(np.concatenate(suspects), np.concatenate(segments)))
@@ -121,14 +119,14 @@ class KeyTable:
         """The bucket that each hash has its entry in, if there is room."""
         return (hashes >> self._shift).astype(np.int64)
 
-    def _after(self, buckets: Numbers) -> Numbers:
-        return (buckets + 1) & (len(self._buckets) - 1)
+    def _after(self, buckets: Numbers, steps: npt.NDArray[np.bool_] | int = 1) -> Numbers:
+        return (buckets + steps) & (len(self._buckets) - 1)
 
 
-def _parts(size: int) -> Iterator[Numbers]:
-    """The numbers below `size`, so many at a time that what is worked out about them fits into the CPU's caches."""
+def _parts(size: int) -> Iterator[slice]:
+    """Rows, so many at a time that what is worked out about them fits into the CPU's caches."""
     for begin in range(0, size, _TOGETHER):
-        yield np.arange(begin, min(size, begin + _TOGETHER))
+        yield slice(begin, begin + _TOGETHER)
 
 
 def _zeros(slots: int) -> Entries:
