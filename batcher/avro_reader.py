@@ -92,12 +92,13 @@ def _unreadable(what: str) -> Generator[None]:
 
 def _groups(blocks: Iterator[Block]) -> Iterator[list[Block]]:
     """Blocks in their order, as many at a time as have `GROUP_BYTES`."""
-    group: list[Block] = []
+    group, size = list[Block](), 0
     for block in blocks:
         group.append(block)
-        if sum(len(one.data) for one in group) >= GROUP_BYTES:
+        size += len(block.data)
+        if size >= GROUP_BYTES:
             yield group
-            group = []
+            group, size = [], 0
     if group:
         yield group
 

@@ -1,12 +1,13 @@
 """Where a fact id may have come before: from its key hash to ranges of batches, in memory, however long the history.
 
-    bucket: | slot | slot | slot | slot | slot | slot | slot | slot |, in the order in which they were taken
-    slot:   | 24 bits of the hash | 8 bits: a segment of batches, from 1; 0 is a free slot |
+    bucket: | slot | slot | slot | slot | slot | slot | slot | slot |, taken one after the other
+    slot:   | 22 bits of the hash | 10 bits: a segment of batches, from 1; 0 is a free slot |
 
 The bucket of an entry is given by other bits of the hash, and lies within one line of the CPU's cache; where it is
-full, the next one that is not. Whoever looks up a hash passes every entry that has it, and now and then a stranger with
-the same bits: what is found is a suspicion, to be checked against the facts. What is not found has never come. So a
-transaction may be rolled back.
+full, the entry is in the next one that was not. Nothing is ever removed, so a search ends at a bucket whose last slot is
+free. Whoever looks up a hash passes every entry that has it, and now and then a stranger with the same bits: what is
+found is a suspicion, to be checked against the facts. What is not found has never come. So a transaction may be
+rolled back.
 """
 
 from collections.abc import Iterator
@@ -20,15 +21,14 @@ from batcher.row_hash import Hashes
 Numbers = npt.NDArray[np.int64]
 Entries = npt.NDArray[np.uint32]
 
-SEGMENT_BITS = 8
+SEGMENT_BITS = 10
 FILL = 0.7  # of the slots at most: beyond that, too many buckets are full
 _SEGMENTS = (1 << SEGMENT_BITS) - 1
 _SMALLEST = 1 << 14
 _SLOT_BYTES = 4
 _BUCKET = 8  # slots; which of them are taken is then a word of bytes
-_LINE_BYTES = 64  # of a cache, at which buckets must not begin in between
+_LINE_BYTES = 64  # of a cache; no bucket lies in two lines
 _TOGETHER = 1 << 16  # hashes
-_ENTERED = -1
 
 
 class TableFull(Exception):
@@ -77,14 +77,15 @@ class KeyTable:
             buckets, entries = following, entries[rows]
 
     def _enter(self, buckets: Numbers, entries: Entries, first_row: int) -> tuple[Numbers, Numbers]:
-        """Put entries into the next free slots of their buckets; rows that found none, and where they try next."""
+        """Put entries into the next free slots of their buckets; rows that have none yet, and where they try next."""
         is_taken = self._buckets.take(buckets, axis=0) != 0
         taken = np.bitwise_count(is_taken.view(np.uint64)).ravel().astype(np.int64)
         rows = np.flatnonzero(taken < _BUCKET)
-        slots, entries = (buckets * _BUCKET + taken)[rows], entries[rows]
-        self._slots[slots] = entries  # of several for one slot, one gets it
-        taken[rows[self._slots[slots] == entries]] = _ENTERED
-        waiting = np.flatnonzero(taken != _ENTERED)
+        slots = (buckets * _BUCKET + taken)[rows]
+        self._slots[slots] = entries[rows]  # of several for one slot, one gets it
+        is_in = np.zeros(len(buckets), np.bool_)
+        is_in[rows] = self._slots[slots] == entries[rows]
+        waiting = np.flatnonzero(~is_in)
         return waiting + first_row, self._after(buckets[waiting], taken[waiting] == _BUCKET)
 
     def look_up(self, hashes: Hashes) -> list[Span]:
@@ -137,5 +138,5 @@ def _zeros(slots: int) -> Entries:
 
 
 def _marks(hashes: Hashes) -> Entries:
-    """The lowest 24 bits of each hash, where an entry has them."""
+    """The lowest 22 bits of each hash, where an entry has them."""
     return (hashes << np.uint64(SEGMENT_BITS)).astype(np.uint32)

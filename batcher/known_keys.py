@@ -25,9 +25,12 @@ class KnownKeys:
         self._table: KeyTable | None = None
         self._unlisted_from = _LAST_BATCH_NO  # facts of this batch and later ones have found no room
 
-    def find(self, connection: Connection, hashes: Hashes) -> Hashes:
-        """Those of the hashes that facts have; the facts themselves are in a table `known` then."""
-        table = self._table or self._fill(connection)
+    def find(self, connection: Connection, hashes: Hashes, newest_batch_no: int) -> Hashes:
+        """Those of the hashes that facts have; the facts themselves are in a table `known` then.
+
+        `newest_batch_no` is that of the last batch that the hashes are from, new facts or none.
+        """
+        table = self._table or self._fill(connection, newest_batch_no)
         _QUERIES["no_known"].rows(connection)
         spans = [(span.first, span.last, hashes[span.rows]) for span in table.look_up(hashes)]
         if len(spans) > _MOST_SPANS:
@@ -57,13 +60,13 @@ class KnownKeys:
         with registered(connection, "suspects", pa.table({"key_hash": suspects})):
             _QUERIES["add_known"].rows(connection, first=first, last=last)
 
-    def _fill(self, connection: Connection) -> KeyTable:
+    def _fill(self, connection: Connection, newest_batch_no: int) -> KeyTable:
         per_batch = _QUERIES["facts_per_batch"].table(connection)
         batch_nos, ends = _numbers(per_batch, "batch_no"), np.cumsum(_numbers(per_batch, "facts"))
         listed = int(np.searchsorted(ends, self._most, "right"))
         self._unlisted_from = int(batch_nos[listed]) if listed < len(batch_nos) else _LAST_BATCH_NO
-        facts, last_batch_no = (int(ends[-1]), int(batch_nos[-1])) if len(ends) else (0, 0)
-        self._table = KeyTable(min(self._most, max(_LEAST, 2 * facts + 1)), 2 * last_batch_no)
+        facts = int(ends[-1]) if len(ends) else 0
+        self._table = KeyTable(min(self._most, max(_LEAST, 2 * facts + 1)), 2 * newest_batch_no)
         stored = _QUERIES["listed_hashes"].reader(connection, unlisted_from=self._unlisted_from)
         for rows in stored:
             self._table.add(_hashes(rows), _numbers(rows, "batch_no"))

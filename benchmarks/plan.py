@@ -26,7 +26,7 @@ class Lane:
     beside: str = ""  # the lane that it is compared with, one thing being different
     by_default: bool = True  # else only where it is asked for by name
     rival: bool = False  # another engine: it needs a JDK
-    every_run: bool = True  # else in the first run alone: it repeats by itself, or its set-up is long
+    every_run: bool = True  # else in the first run alone: it repeats by itself
 
     def feed_from(self, feed: BenchFeed) -> BenchFeed:
         """What the lane reads where the run's feed is this."""

@@ -11,14 +11,14 @@ _M_ARENA_MAX = -8
 
 _ARENAS = 2
 _KEPT_BYTES = 24 << 20  # free ones at the end of an arena, beyond which they go back to the system
-_MAPPED_BYTES = 32 << 20  # of a single piece, from which it comes from the system and goes back there; glibc's maximum
+_MAPPED_BYTES = 32 << 20  # of a single piece, from which it comes from the system and goes back there
 
 
 def keep_freed_memory() -> None:
     """Let the C library keep freed buffers of some megabytes, which are asked for again at once.
 
-    It would give each back, and the system fill the next one with zeros, page by page: half of a batch worker's page
-    faults under load (docs/performance.md). `malloc_trim` still gives them back.
+    By itself it gives most of them back, and the system fills the next one with zeros, page by page: half of a batch
+    worker's page faults under load (docs/performance.md). Each arena keeps `_KEPT_BYTES` at most.
     """
     _set_malloc(_M_TRIM_THRESHOLD, _KEPT_BYTES)
     _set_malloc(_M_MMAP_THRESHOLD, _MAPPED_BYTES)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.codes import SERIES_BITS, distinct, repeated
+from batcher.codes import SERIES_BITS, distinct
 from batcher.summing import sum_up
 from schemas.windows import DAY_MS
 
@@ -80,13 +80,3 @@ def test_distinct_codes_are_found_by_sorting_or_by_marking(codes: list[int]) -> 
     found, places = distinct(np.array(codes, np.int64))
     assert found.tolist() == sorted(set(codes))
     assert found[places].tolist() == codes
-
-
-_close = st.integers(0, 7) | st.integers(0, (1 << 64) - 1) | st.sampled_from([1 << 60, (1 << 60) + 1, (1 << 64) - 1])
-
-
-@given(st.lists(_close, max_size=40))
-def test_hashes_that_stand_twice_are_found(hashes: list[int]) -> None:
-    """Whether they are alone in their place or among strangers; one that stands there n times comes n - 1 times."""
-    found = repeated(np.array(hashes, np.uint64)).tolist()
-    assert found == sorted((Counter(hashes) - Counter(set(hashes))).elements())

@@ -67,6 +67,13 @@ def test_every_record_of_every_source_is_read_as_fastavro_wrote_it(
     assert read_batch(_file(source, records, codec, block_bytes), SITE).to_pylist() == records
 
 
+@given(st.lists(_records(Source.ORDERS, site="A" * 32), min_size=1, max_size=4))
+@settings(max_examples=10, deadline=None)
+def test_a_site_may_have_the_longest_name(records: list[dict[str, Any]]) -> None:
+    """Of 32 letters, more than a machine word or two."""
+    assert read_batch(_file(Source.ORDERS, records), "A" * 32).to_pylist() == records
+
+
 @given(st.lists(_records(Source.ORDERS, site="EA"), min_size=1, max_size=8))
 @settings(max_examples=30, deadline=None)
 def test_a_site_that_is_called_like_a_unit_is_no_trouble(records: list[dict[str, Any]]) -> None:
