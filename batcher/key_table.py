@@ -4,9 +4,9 @@
     slot:   | 22 bits of the hash | 10 bits: a segment of batches, from 1; 0 is a free slot |
 
 The bucket of an entry is given by other bits of the hash, and lies within one line of the CPU's cache; where it is
-full, the entry is in the next one that was not. Nothing is ever removed, so a search ends at a bucket whose last slot is
-free. Whoever looks up a hash passes every entry that has it, and now and then a stranger with the same bits: what is
-found is a suspicion, to be checked against the facts. What is not found has never come. So a transaction may be
+full, the entry is in the next one that was not. Nothing is ever removed, so a search ends at a bucket whose last slot
+is free. Whoever looks up a hash passes every entry that has it, and now and then a stranger with the same bits: what
+is found is a suspicion, to be checked against the facts. What is not found has never come. So a transaction may be
 rolled back.
 """
 
