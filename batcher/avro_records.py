@@ -78,8 +78,8 @@ def decode_records(columns: Sequence[Column], blocks: Sequence[bytes], counts: S
     rows = _chain(source, sites, record_ends)
     if len(rows) < len(sites):
         rest, record_ends = [values.pick(rows) for values in rest], record_ends[rows]
-    last = np.cumsum(counts) - 1 if sum(counts) == len(rows) else None  # the last record of each block
-    if last is None or (record_ends[last] != ends).any():
+    # There are as many records as the blocks say, and the last one of each block ends where the block does.
+    if sum(counts) != len(rows) or (record_ends[np.cumsum(counts) - 1] != ends).any():
         raise RecordsDamaged(f"{len(rows)} records of the site do not fill blocks of {sum(counts)}")
     ids = Values(np.stack(source.texts(np.append(0, record_ends[:-1])), axis=1))
     fields = dict(zip([column.name for column in columns], [ids, ids, *rest], strict=True))

@@ -39,28 +39,33 @@ def sum_up(facts: pa.Table) -> FactSums:
     names = ("series_no", "event_time_ms", "batch_no")
     series_nos, times, batch_nos = (np.asarray(facts.column(name)).astype(np.int64, copy=False) for name in names)
     hashes = np.asarray(facts.column("body_hash"))
-    return FactSums(_days(series_nos, times, hashes), _firsts(series_nos, times), _batches(batch_nos, times))
+    kinds = series_nos >> SERIES_BITS  # of site and source
+    return FactSums(
+        days=_days(kinds, series_nos, times, hashes),
+        firsts=_firsts(kinds, series_nos, times),
+        batches=_batches(batch_nos, times),
+    )
 
 
-def _days(series_nos: Longs, times: Longs, hashes: npt.NDArray[np.uint64]) -> pa.Table:
+def _days(kinds: Longs, series_nos: Longs, times: Longs, hashes: npt.NDArray[np.uint64]) -> pa.Table:
     days = times // DAY_MS
-    starts = _runs(series_nos >> SERIES_BITS, days)
+    starts = _runs(kinds, days)
     high, low = (hashes >> _HALF).astype(np.int64), (hashes & _LOW).astype(np.int64)
     return pa.table(
         {
             "series_no": series_nos[starts],
             "day": days[starts],
             "facts": _lengths(starts, len(days)),
-            "hashes_high": np.add.reduceat(high, starts) if len(starts) else high,
-            "hashes_low": np.add.reduceat(low, starts) if len(starts) else low,
+            "hashes_high": _by_run(np.add, high, starts),
+            "hashes_low": _by_run(np.add, low, starts),
         }
     )
 
 
-def _firsts(series_nos: Longs, times: Longs) -> pa.Table:
+def _firsts(kinds: Longs, series_nos: Longs, times: Longs) -> pa.Table:
     """Kind by kind, for only within a kind are numbers close to each other."""
     found = [_FIRSTS.empty_table()]
-    for start, end in pairwise([*_runs(series_nos >> SERIES_BITS).tolist(), len(series_nos)]):
+    for start, end in pairwise([*_runs(kinds).tolist(), len(kinds)]):
         series, places = distinct(series_nos[start:end])
         first = np.full(len(series), _GREATEST)
         np.minimum.at(first, places, times[start:end])
@@ -70,8 +75,7 @@ def _firsts(series_nos: Longs, times: Longs) -> pa.Table:
 
 def _batches(batch_nos: Longs, times: Longs) -> pa.Table:
     starts = _runs(batch_nos)
-    earliest = np.minimum.reduceat(times, starts) if len(starts) else times
-    facts = _lengths(starts, len(times))
+    facts, earliest = _lengths(starts, len(times)), _by_run(np.minimum, times, starts)
     return pa.table({"batch_no": batch_nos[starts], "facts_new": facts, "min_event_time_ms": earliest})
 
 
@@ -85,3 +89,8 @@ def _runs(*columns: Longs) -> Longs:
 def _lengths(starts: Longs, size: int) -> Longs:
     """Of runs that begin at `starts`, the last of which ends at `size`."""
     return np.diff(starts, append=size)
+
+
+def _by_run(reduction: np.ufunc, values: Longs, starts: Longs) -> Longs:
+    """What the values of each run come to; without any there are none."""
+    return reduction.reduceat(values, starts) if len(starts) else values
